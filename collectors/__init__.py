@@ -1,0 +1,1 @@
+"""What the marketplaces can tell us and how to ask them. No I/O happens here."""

@@ -1,0 +1,1 @@
+"""Ozon: https://docs.ozon.ru/api/seller/"""

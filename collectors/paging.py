@@ -1,0 +1,230 @@
+"""The ways in which APIs page, each as a function that builds a stream's `pages`.
+
+A helper is told how to ask (`get`, `post`) and where the rows and the cursor stand in the answer. It reads both
+strictly: what is missing or of another type raises Malformed before anything is kept, and a cursor that stands still
+raises NoProgress. Every helper can go on from the cursor of any page it has yielded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+
+from collectors.envelope import Envelope, Rows
+from collectors.errors import NoProgress, SplitWindow
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Walk
+
+Ask = Callable[[Walk, Cursor], Request]
+Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stands → what the request says of it
+Path = str | Callable[[Walk, Cursor], str]
+
+
+def get(host: str, path: Path, query: Part = lambda _, at: at, *, buckets: tuple[Bucket, ...] | None = None) -> Ask:
+    """Ask by GET; `query` gives the parameters, None leaves one out."""
+    return lambda walk, at: Request(
+        method="GET",
+        host=host,
+        path=path if isinstance(path, str) else path(walk, at),
+        query=_without_none(query(walk, at)),
+        buckets=buckets,
+    )
+
+
+def post(
+    host: str,
+    path: Path,
+    body: Part = lambda _, at: at,
+    *,
+    query: Part = lambda _, __: {},
+    buckets: tuple[Bucket, ...] | None = None,
+    repeatable: bool = True,
+) -> Ask:
+    """Ask by POST with a JSON body; None leaves a top-level field out."""
+    return lambda walk, at: Request(
+        method="POST",
+        host=host,
+        path=path if isinstance(path, str) else path(walk, at),
+        query=_without_none(query(walk, at)),
+        body=_without_none(body(walk, at)),
+        buckets=buckets,
+        repeatable=repeatable,
+    )
+
+
+def by_offset(
+    ask: Ask, *, rows: str, pinned: str | None = None, pin_as: str = "pin", deepest: int | None = None
+) -> Pages:
+    """Skip what was read, until an empty page. `ask` is given {"offset"}, and {pin_as} from the second page on.
+
+    A short page ends nothing: servers cap pages silently. `pinned` is the path of a value of the first answer that
+    all later pages must repeat (a snapshot's time). Beyond `deepest` rows the API refuses: the window is split.
+    """
+    envelope = Envelope(rows) if pinned is None else Envelope(rows, pin=(pinned, str))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+        at = dict(walk.cursor or {"offset": 0})
+        while True:
+            if deepest is not None and at["offset"] > deepest:
+                raise SplitWindow(f"more than {deepest} rows in one window")
+            answer = await fetch(ask(walk, at))
+            read = envelope.read(answer)
+            if pinned is not None:
+                at.setdefault(pin_as, read["pin"])
+            at["offset"] += len(read.rows)
+            yield Page(answer=answer, records=len(read.rows), cursor=dict(at), last=not read.rows)
+            if not read.rows:
+                return
+
+    return pages
+
+
+def by_cursor(ask: Ask, *, rows: str, following: str, more: str | None = None, total: str | None = None) -> Pages:
+    """Hand back the cursor (a token, a last id) that each answer gives. `ask` is given {"cursor"}, "" at first.
+
+    With `more`, the path of a boolean, the walk ends when it is false. Without, it ends when the cursor is missing or
+    empty, or when the page holds no rows.
+    """
+    values: dict[str, tuple[str, object]] = {"following": (following, str | None)}
+    if more is not None:
+        values["more"] = (more, bool)
+    if total is not None:
+        values["total"] = (total, int)
+    envelope = Envelope(rows, **values)
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+        at = str((walk.cursor or {}).get("cursor", ""))
+        while True:
+            answer = await fetch(ask(walk, {"cursor": at}))
+            read = envelope.read(answer)
+            following_one = read["following"] or ""
+            there_is_more = read["more"] if more is not None else bool(following_one and read.rows)
+            if there_is_more and following_one in {"", at}:
+                raise NoProgress("the cursor of the next page is the one of this page", answer)
+            yield Page(
+                answer=answer,
+                records=len(read.rows),
+                cursor={"cursor": following_one},
+                last=not there_is_more,
+                declared_total=read["total"] if total is not None else None,
+            )
+            if not there_is_more:
+                return
+            at = following_one
+
+    return pages
+
+
+def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
+    """Ask for rows beyond the last one's integer `field`, until 204 or an empty page.
+
+    `ask` is given {"after"}, 0 at first.
+    """
+    envelope = Envelope(rows)
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+        after = int((walk.cursor or {"after": 0})["after"])
+        while True:
+            answer = await fetch(ask(walk, {"after": after}))
+            read = envelope.read(answer) if answer.status != 204 else None
+            if read is None or not read.rows:
+                yield Page(answer=answer, records=0, cursor={"after": after}, last=True)
+                return
+            last = read.rows.value(-1, field, int)
+            if last <= after:
+                raise NoProgress(f"the last row's {field} is {last} after {after} was asked for", answer)
+            after = last
+            yield Page(answer=answer, records=len(read.rows), cursor={"after": after})
+
+    return pages
+
+
+def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin: Callable[[datetime], Cursor]) -> Pages:
+    """Ask for rows beyond a key of several fields that each answer repeats, until an empty page; without end.
+
+    `at` maps what `ask` is given to where the answer tells it. An empty page leaves the key where it was, so the next
+    run goes on from there. `begin` makes the first key from the time that is wanted.
+    """
+    envelope = Envelope(rows)
+    keys = Envelope(rows, **at)
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+        key = dict(walk.cursor or begin(walk.window.start if walk.window else walk.since))
+        while True:
+            answer = await fetch(ask(walk, key))
+            if not envelope.read(answer).rows:  # what the key says on an empty page is not documented
+                yield Page(answer=answer, records=0, cursor=dict(key), last=True)
+                return
+            read = keys.read(answer)
+            following = {name: read[name] for name in at}
+            if following == key:
+                raise NoProgress("the key of the next page is the one of this page", answer)
+            key = following
+            yield Page(answer=answer, records=len(read.rows), cursor=dict(key))
+
+    return pages
+
+
+def by_watermark(
+    ask: Ask,
+    *,
+    rows: str,
+    field: str,
+    full: int,
+    begin: Callable[[datetime], str],
+    passed: Callable[[str, datetime], bool],
+) -> Pages:
+    """Ask for rows whose `field` is at or after the last one's; without end. `ask` is given {"since"}.
+
+    The bound is inclusive, so the rows at it come again: an answer of nothing but those ends the walk, and is not new
+    if it holds just the rows seen before. It is a fault only on a full page (`full` rows), for then nothing beyond the
+    bound can be reached. `passed` tells whether the bound is beyond the window that a backfill asks for.
+    """
+    envelope = Envelope(rows)
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+        at = dict(walk.cursor or {"since": begin(walk.window.start if walk.window else walk.since), "seen": None})
+        while True:
+            answer = await fetch(ask(walk, at))
+            found = envelope.read(answer).rows
+            since = found.value(-1, field, str) if found else at["since"]
+            if since == at["since"]:
+                yield _boundary_page(answer, found, field, full, at)
+                return
+            at = {"since": since, "seen": _digest(found, field, since)}
+            last = walk.window is not None and passed(since, walk.window.end)
+            yield Page(answer=answer, records=len(found), cursor=dict(at), last=last)
+            if last:
+                return
+
+    return pages
+
+
+def _boundary_page(answer: Answer, rows: Rows, field: str, full: int, at: Cursor) -> Page:
+    """Return the page that ends a watermark's walk: empty, or only rows at the bound."""
+    if rows and rows.value(0, field, str) != at["since"]:
+        raise NoProgress(f"rows are not in the order of {field}", answer)
+    if len(rows) >= full:
+        raise NoProgress(f"a full page of rows whose {field} is the one that was asked for", answer)
+    seen = _digest(rows, field, at["since"]) if rows else at["seen"]
+    return Page(
+        answer=answer,
+        records=len(rows),
+        cursor={"since": at["since"], "seen": seen},
+        last=True,
+        new=seen != at["seen"],
+    )
+
+
+def _digest(rows: Rows, field: str, bound: str) -> str:
+    """Return a digest of the last rows, those at the bound, whatever their order."""
+    at_bound = []
+    for index in range(len(rows) - 1, -1, -1):
+        if rows.value(index, field, str) != bound:
+            break
+        at_bound.append(rows.text(index))
+    return hashlib.sha256(b"\n".join(sorted(at_bound))).hexdigest()
+
+
+def _without_none(part: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in part.items() if value is not None}

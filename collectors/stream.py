@@ -1,0 +1,224 @@
+"""The vocabulary: what a stream is, what is asked of it, and what it answers.
+
+A stream is a frozen value. Its behaviour is one function, `pages`, which turns a walk into requests and answers into
+pages; it is built by the helpers in `paging.py` and `reports.py` from what the vendor's page says. Times are aware
+and UTC unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Literal
+
+Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
+Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
+Secret = Mapping[str, str]  # a marketplace's named credentials, e.g. {"token": …}; never logged, stored or queued
+
+
+class Scope(enum.StrEnum):
+    """What shares a limit."""
+
+    SELLER = "seller"  # one seller of the marketplace, whatever accounts of ours stand for it
+    APPLICATION = "application"  # everybody who uses our application's key
+    EGRESS = "egress"  # one address as the marketplace sees it
+    SLOTS = "slots"  # requests at the same time, by one seller
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A token bucket as GCRA counts it: one unit every `every`, at most `burst` units at once."""
+
+    every: timedelta
+    burst: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """One rate limit. Streams that name the same bucket of the same seller share it."""
+
+    name: str
+    rate: Rate
+    scope: Scope = Scope.SELLER
+    by_token: Mapping[str, Rate] = field(default_factory=dict)  # token type → its own rate
+
+    def rate_for(self, token_type: str) -> Rate:
+        """Return the rate that a token of this type has."""
+        return self.by_token.get(token_type, self.rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request to a marketplace, without its credentials: it can be stored as it stands."""
+
+    method: Literal["GET", "POST"]
+    host: str  # the vendor's; where it really goes is the worker's affair
+    path: str
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Json = None
+    buckets: tuple[Bucket, ...] | None = None  # None: the stream's
+    signed: bool = True  # False: a link to a file, which must not see the credentials
+    repeatable: bool = True  # False: it makes something (a report), so it is sent again only if it was surely not sent
+
+    def stored(self) -> dict[str, Json]:
+        """Return what `raw.payload.request` keeps of it."""
+        return {
+            "method": self.method,
+            "host": self.host,
+            "path": self.path,
+            "query": dict(self.query),
+            "body": self.body,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back: the body is what the API wrote, after transfer and content encoding are taken off."""
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes = field(repr=False)
+    fetched_at: datetime  # when it had arrived, by the database's clock
+    proxy: str | None = None  # the name of the proxy that it came through
+
+    @property
+    def content_type(self) -> str | None:
+        return self.headers.get("content-type")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open time range `[start, end)`."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs times with a zone")
+        if self.end <= self.start:
+            raise ValueError(f"the window ends ({self.end.isoformat()}) before it begins ({self.start.isoformat()})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """One pass over a window or a snapshot, and where it stands. What `pages` is given to go on with."""
+
+    seller: str  # the marketplace's own id of the seller
+    since: datetime  # how far back this slice is wanted; a watermark begins there
+    now: datetime
+    slice: str = ""
+    window: Window | None = None
+    cursor: Cursor | None = None  # None at the beginning
+
+    @property
+    def span(self) -> Window:
+        """Return the window; of a stream that has windows."""
+        assert self.window is not None, "a stream without windows asked for one"
+        return self.window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One answer of a stream, read as far as paging needs it."""
+
+    answer: Answer
+    records: int | None  # None where they cannot be counted (a file)
+    cursor: Cursor  # where the next page begins
+    last: bool = False  # it completes the walk; of a watermark: we are up to date
+    new: bool = True  # False: it only repeats what was stored before
+    declared_total: int | None = None
+    file_name: str | None = None
+
+    @property
+    def worth_storing(self) -> bool:
+        """An empty answer, or one that brings nothing new, is counted and not stored."""
+        return self.new and self.records != 0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Remember `cursor` now, before going on: there is no page yet, but a restart must not begin again."""
+
+    cursor: Cursor
+
+
+Fetch = Callable[[Request], Awaitable[Answer]]
+Pages = Callable[[Fetch, Walk], AsyncIterator[Page | Mark]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watermark:
+    """A cursor taken from the data, without end. Its pages are final as they are stored."""
+
+    since: timedelta  # how far back the first walk begins
+    kept: timedelta | None = None  # how far back the API answers at all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Time is read in windows cut on a fixed grid, and the newest time is read again while it is restated.
+
+    A window is at most `longest` long and never crosses the grid, so reading it again supersedes the earlier walk.
+    """
+
+    longest: timedelta | Literal["month"]
+    since: timedelta  # how far back collection begins unless somebody asks for more
+    kept: timedelta | None = None  # how far back the API answers at all
+    lag: timedelta = timedelta(0)  # how long after an event the API tells it
+    grain: timedelta = timedelta(seconds=1)  # windows end on a multiple of it: a day where only days can be asked
+    zone: tzinfo = UTC  # whose midnight the grid starts from
+    restated: tuple[tuple[timedelta, timedelta], ...] = ()  # (up to this age, read again this often), ascending
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The whole list as it is now, at each due time."""
+
+
+Progress = Watermark | Windows | Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedBy:
+    """Slices that another stream lists: `read` takes their names from each page of its last complete walk."""
+
+    stream: str
+    read: Callable[[bytes], Iterable[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marketplace:
+    """How one marketplace is spoken to. `api.py` of its folder builds the value."""
+
+    name: str
+    hosts: frozenset[str]  # the only ones that may see credentials
+    sign: Callable[[Secret, Request], Mapping[str, str]]  # credentials → headers; KeyError names a missing field
+    judge: Callable[[Answer], None]  # raises what a refusal means; returns when the answer is one of data
+    file_hosts: tuple[str, ...] = ()  # endings of host names that links to report files may have
+    token_type: Callable[[Secret], str] = lambda _: ""
+    buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
+    secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One endpoint or report of a marketplace, collected for each account on a schedule."""
+
+    marketplace: Marketplace
+    name: str
+    about: str  # what it is, in a few words, for tables that people read
+    progress: Progress
+    pages: Pages
+    buckets: tuple[Bucket, ...]
+    every: timedelta  # how often it is brought up to date
+    slices: tuple[str, ...] | ListedBy = ("",)
+    walk_max_age: timedelta = timedelta(hours=6)  # a cursor older than this is not trusted: the walk begins again
+    paging: str = ""  # how it pages, in a few words, for the same tables
+    needs: str = ""  # the token category, scope or subscription without which the API refuses
+    docs: str = ""  # the vendor's page
+    dead_on: date | None = None  # the vendor switches it off on this day
+    priority: int = 1

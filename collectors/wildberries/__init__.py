@@ -1,0 +1,1 @@
+"""Wildberries: https://dev.wildberries.ru/openapi/"""

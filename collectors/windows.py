@@ -1,0 +1,134 @@
+"""Which windows of time a stream has to read: cut on a grid, whole, and again while they are restated.
+
+Pure functions of their arguments. `covered` and its complement are kept by PostgreSQL as multiranges; what arrives
+here are the gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+from collectors.stream import Snapshot, Stream, Window, Windows
+
+MOSCOW = timezone(timedelta(hours=3), "MSK")  # fixed since 2014, no summer time
+_GRID = datetime(2018, 1, 1)  # noqa: DTZ001 - local midnight in each stream's zone; a Monday, so weeks begin on Mondays
+
+
+class WindowRefused(ValueError):
+    """The stream cannot be asked for that window. The message says why, in one sentence."""
+
+
+def days(n: float) -> timedelta:
+    return timedelta(days=n)
+
+
+def hours(n: float) -> timedelta:
+    return timedelta(hours=n)
+
+
+def minutes(n: float) -> timedelta:
+    return timedelta(minutes=n)
+
+
+def seconds(n: float) -> timedelta:
+    return timedelta(seconds=n)
+
+
+def horizon(progress: Windows, now: datetime) -> datetime:
+    """Return until when the API can be asked at `now`: minus its lag, down to its grain."""
+    grid = _GRID.replace(tzinfo=progress.zone)
+    return (grid + (now - progress.lag - grid) // progress.grain * progress.grain).astimezone(UTC)
+
+
+def cell(progress: Windows, at: datetime) -> Window:
+    """Return the cell of the grid that holds `at`."""
+    grid = _GRID.replace(tzinfo=progress.zone)
+    if progress.longest == "month":
+        start = at.astimezone(progress.zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        end = (start + timedelta(days=32)).replace(day=1)
+    else:
+        start = grid + (at - grid) // progress.longest * progress.longest
+        end = start + progress.longest
+    return Window(start.astimezone(UTC), end.astimezone(UTC))
+
+
+def missing(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Window]:
+    """Return the windows that close the gaps, oldest first.
+
+    Where time is restated, a window is the whole of its cell, so that it supersedes what was read of it before;
+    elsewhere it is the gap alone. What is older than the API keeps is left out: it can never be had.
+    """
+    limit = horizon(progress, now)
+    gaps = _still_kept(progress, gaps, now)
+    windows = dict.fromkeys(
+        part
+        for gap in gaps
+        for whole in _cells(progress, gap)
+        if (part := _within(whole if progress.restated else _overlap(whole, gap), limit)) is not None
+    )
+    return sorted(windows, key=lambda window: window.start)
+
+
+def stale(progress: Windows, read: Iterable[tuple[Window, datetime]], now: datetime) -> list[Window]:
+    """Return the windows of complete walks that are due to be read again, newest first.
+
+    `read` gives each window that is not superseded and when its walk began. A window is due when its tier's interval
+    has passed, and once more after its restatement has ended.
+    """
+    due = [
+        window
+        for window, read_at in read
+        if not settled(progress, window, read_at) and now - read_at >= _reread_after(progress, now - window.end)
+    ]
+    return sorted(due, key=lambda window: window.start, reverse=True)
+
+
+def settled(progress: Windows, window: Window, read_at: datetime) -> bool:
+    """Tell whether what a walk begun at `read_at` brought of the window will not be restated any more."""
+    return not progress.restated or read_at >= window.end + progress.restated[-1][0]
+
+
+def refuse_window(stream: Stream, window: Window, now: datetime) -> None:
+    """Raise WindowRefused, one sentence, if the stream cannot be asked for this window."""
+    name = f"{stream.marketplace.name}/{stream.name}"
+    if isinstance(stream.progress, Snapshot):
+        raise WindowRefused(f"{name} is a snapshot of now: ask for it without --from and --to")
+    if window.end > now:
+        raise WindowRefused(
+            f"the window ends in the future ({window.end.isoformat()}): end it at {now.isoformat()} or before"
+        )
+    kept = stream.progress.kept
+    if kept is not None and window.start < now - kept:
+        oldest = (now - kept).isoformat(timespec="seconds")
+        raise WindowRefused(f"{name} keeps {kept.days} days: a window cannot begin before {oldest}")
+    if isinstance(stream.progress, Windows) and horizon(stream.progress, now) <= window.start:
+        raise WindowRefused(f"{name} cannot tell anything of that window yet: ask again later")
+
+
+def _reread_after(progress: Windows, age: timedelta) -> timedelta:
+    for until, every in progress.restated:
+        if age <= until:
+            return every
+    return timedelta(0)
+
+
+def _cells(progress: Windows, span: Window) -> Iterator[Window]:
+    at = span.start
+    while at < span.end:
+        found = cell(progress, at)
+        yield found
+        at = found.end
+
+
+def _still_kept(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Window]:
+    oldest = datetime.min.replace(tzinfo=UTC) if progress.kept is None else now - progress.kept
+    return [Window(max(gap.start, oldest), gap.end) for gap in gaps if gap.end > oldest]
+
+
+def _overlap(one: Window, other: Window) -> Window:
+    return Window(max(one.start, other.start), min(one.end, other.end))
+
+
+def _within(window: Window, limit: datetime) -> Window | None:
+    return Window(window.start, min(window.end, limit)) if window.start < limit else None

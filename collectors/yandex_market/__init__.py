@@ -1,0 +1,1 @@
+"""Yandex Market: https://yandex.ru/dev/market/partner-api/"""

@@ -1,0 +1,211 @@
+"""The streams of Yandex Market. The seller is the business (cabinet); its stores are campaigns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from collectors.envelope import Envelope
+from collectors.errors import Malformed
+from collectors.paging import Part, by_cursor, get, post
+from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, report
+from collectors.stream import Answer, ListedBy, Request, Snapshot, Stream, Windows
+from collectors.windows import MOSCOW, days, hours, minutes, seconds
+from collectors.yandex_market.api import PARTNER, YANDEX_MARKET, quota
+
+
+def moscow_day(at: datetime) -> str:
+    return at.astimezone(MOSCOW).date().isoformat()
+
+
+def rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def page_token(limit: int) -> Part:
+    """Give `pageToken` and `limit`, which are query parameters even of a POST."""
+    return lambda _, at: {"limit": limit, "pageToken": at["cursor"] or None}
+
+
+class _Campaign(msgspec.Struct):
+    id: int
+
+
+class _Campaigns(msgspec.Struct):
+    campaigns: list[_Campaign]
+
+
+def campaign_ids(body: bytes) -> Iterable[str]:
+    """Read the names of the slices that a page of `campaigns` lists."""
+    return [str(campaign.id) for campaign in msgspec.json.decode(body, type=_Campaigns).campaigns]
+
+
+CAMPAIGNS = Stream(
+    marketplace=YANDEX_MARKET,
+    name="campaigns",
+    about="stores of the key",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/campaigns/getCampaigns",
+    progress=Snapshot(),
+    paging="pageToken",
+    pages=by_cursor(get(PARTNER, "/v2/campaigns", page_token(100)), rows="campaigns", following="paging.nextPageToken"),
+    buckets=(quota("campaigns", amount=1000, per=hours(1)),),
+    every=hours(6),
+)
+
+ORDERS_STATS = Stream(
+    marketplace=YANDEX_MARKET,
+    name="orders_stats",
+    about="money of each order, by the day it changed",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/stats/getOrdersStats",
+    slices=ListedBy(stream="campaigns", read=campaign_ids),
+    progress=Windows(
+        longest=days(7),
+        grain=days(1),  # updateFrom and updateTo are days
+        zone=MOSCOW,
+        since=days(90),
+        lag=hours(2),
+        restated=((days(7), hours(6)),),  # the figures come later than the orders
+    ),
+    paging="pageToken",
+    pages=by_cursor(
+        post(
+            PARTNER,
+            lambda walk, _: f"/v2/campaigns/{walk.slice}/stats/orders",
+            lambda walk, _: {
+                "updateFrom": moscow_day(walk.span.start),
+                "updateTo": moscow_day(walk.span.end - days(1)),  # inclusive
+            },
+            query=page_token(200),
+        ),
+        rows="result.orders",
+        following="result.paging.nextPageToken",
+    ),
+    buckets=(quota("orders_stats", amount=10_000 // 200, per=hours(1)),),  # 10,000 orders, in pages of 200
+    every=hours(6),
+    needs="inventory-and-order-processing",
+)
+
+ORDERS = Stream(
+    marketplace=YANDEX_MARKET,
+    name="orders",
+    about="orders of all stores as they change",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/orders/getBusinessOrders",
+    progress=Windows(longest=days(30), since=days(90), lag=minutes(1)),
+    paging="pageToken, windows of 30 days",
+    pages=by_cursor(
+        post(
+            PARTNER,
+            lambda walk, _: f"/v1/businesses/{walk.seller}/orders",
+            lambda walk, _: {
+                "dates": {"updateDateFrom": rfc3339(walk.span.start), "updateDateTo": rfc3339(walk.span.end)}
+            },
+            query=page_token(50),
+        ),
+        rows="orders",
+        following="paging.nextPageToken",
+    ),
+    buckets=(quota("orders", amount=10_000, per=hours(1)),),
+    every=minutes(15),
+    needs="inventory-and-order-processing",
+)
+
+PRICES = Stream(
+    marketplace=YANDEX_MARKET,
+    name="prices",
+    about="prices of the whole catalogue",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/prices/getDefaultPrices",
+    progress=Snapshot(),
+    paging="pageToken",
+    pages=by_cursor(
+        post(
+            PARTNER,
+            lambda walk, _: f"/v2/businesses/{walk.seller}/offer-prices",
+            lambda _, __: {"archived": False},
+            query=page_token(500),
+        ),
+        rows="result.offers",
+        following="result.paging.nextPageToken",
+    ),
+    buckets=(quota("prices", amount=5000 // 500, per=minutes(1)),),  # 5,000 offers, in pages of 500
+    every=hours(6),
+    needs="pricing",
+)
+
+
+_REPORT = Envelope(
+    status=("result.status", str), sub_status=("result.subStatus", str | None), file=("result.file", str | None)
+)
+
+
+def report_state(answer: Answer) -> State:
+    """Read what `reports/info` says of a report."""
+    read = _REPORT.read(answer)
+    match read["status"], read["sub_status"]:
+        case (("PENDING" | "PROCESSING"), _):
+            return Working(seconds(5))
+        case _, "NO_DATA":
+            return NothingToTell()
+        case _, "TOO_LARGE":
+            return TooLarge()
+        case "FAILED", reason:
+            return Failed(str(reason or "no reason given"))
+        case "DONE", _ if read["file"]:
+            link = urlsplit(str(read["file"]))
+            return Ready(
+                Request(
+                    method="GET",
+                    host=link.netloc,
+                    path=link.path,
+                    query=dict(parse_qsl(link.query)),
+                    buckets=(),
+                    signed=False,
+                )
+            )
+    raise Malformed(f"a report's state that we do not know: {read.values}", answer)
+
+
+UNITED_NETTING = Stream(
+    marketplace=YANDEX_MARKET,
+    name="united_netting",
+    about="payments report, a ZIP of JSON",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/reports/generateUnitedNettingReport",
+    progress=Windows(
+        longest="month",
+        grain=days(1),
+        zone=MOSCOW,
+        since=days(90),
+        lag=hours(12),
+        restated=((days(14), days(1)),),
+    ),
+    paging="report: create, poll, download",
+    pages=report(
+        post(
+            PARTNER,
+            "/v2/reports/united-netting/generate",
+            lambda walk, _: {
+                "businessId": int(walk.seller),
+                "dateFrom": moscow_day(walk.span.start),
+                "dateTo": moscow_day(walk.span.end - days(1)),  # inclusive
+            },
+            query=lambda _, __: {"format": "JSON"},
+            repeatable=False,
+        ),
+        report_id="result.reportId",
+        poll=get(
+            PARTNER,
+            lambda _, at: f"/v2/reports/info/{at['report']}",
+            lambda _, __: {},
+            buckets=(quota("reports_info", amount=100, per=minutes(1)),),
+        ),
+        state=report_state,
+    ),
+    buckets=(quota("united_netting", amount=1, per=minutes(2)),),
+    every=days(1),
+    walk_max_age=days(2),
+    needs="finance-and-accounting",
+)
+
+STREAMS = (CAMPAIGNS, ORDERS_STATS, ORDERS, PRICES, UNITED_NETTING)

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Writes the lock files from pyproject.toml: for every platform and Python that pyproject.toml allows, with the hashes
+# of the public index. What is locked already stays as it is; `make lock UPGRADE=--upgrade` takes the newest of all.
+set -eu
+cd "$(dirname "$0")/.."
+command -v uv >/dev/null || { echo 'uv is not installed; install it (pipx install uv) and run make lock again.' >&2; exit 1; }
+
+lock() {
+    output=$1
+    shift
+    # --no-config and the emptied variables: this machine's own indexes have no place in the lock.
+    env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_CONSTRAINT \
+        uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+        ${UPGRADE:+"$UPGRADE"} --output-file "requirements/$output" "$@"
+}
+
+lock build.txt requirements/build.in
+lock dev.txt pyproject.toml requirements/build.in --constraint requirements/constraints.txt --extra embedded --group pyproject.toml:dev
+# The image runs what was tested: the same versions, fewer of them.
+lock run.txt pyproject.toml --constraint requirements/dev.txt

@@ -1,0 +1,71 @@
+import math
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from httpx import AsyncClient  # noqa: TID251 - a client that shares nothing with the worker's
+
+from sandbox.clock import Clock
+from sandbox.server import Play, Sandbox
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SMALL = Play(
+    epoch=datetime(2026, 11, 20, tzinfo=UTC),
+    history_days=20,
+    volumes={
+        "wildberries/orders": 7,
+        "wildberries/cards": 30,
+        "wildberries/prices": 30,
+        "wildberries/fin_detail": 5,
+        "wildberries/feedbacks": 6,
+        "ozon/products": 40,
+        "ozon/fbs_postings": 4,
+        "ozon/accruals_by_day": 9,
+        "yandex_market/orders": 5,
+        "yandex_market/prices": 30,
+        "yandex_market/united_netting": 4,
+    },
+)
+PAGE_LIMITS = {
+    "wildberries/orders": 11,
+    "wildberries/cards": 7,
+    "wildberries/prices": 8,
+    "wildberries/fin_detail": 13,
+    "wildberries/order_feed": 10,
+    "wildberries/feedbacks": 9,
+    "ozon/products": 6,
+    "ozon/fbs_postings": 7,
+    "ozon/accruals_by_day": 4,
+    "yandex_market/campaigns": 2,
+    "yandex_market/orders_stats": 5,
+    "yandex_market/orders": 6,
+    "yandex_market/prices": 7,
+}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock.frozen(NOON)
+
+
+@pytest.fixture
+async def box(tmp_path: Path, clock: Clock) -> AsyncIterator[Sandbox]:
+    """Small pages, a clock that stands still, no limits."""
+    sandbox = Sandbox(tmp_path, clock=clock, page_limits=PAGE_LIMITS, rate_scale=math.inf, play=SMALL)
+    async with sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def connect() -> Callable[[Sandbox], AsyncClient]:
+    def to(box: Sandbox) -> AsyncClient:
+        return AsyncClient(base_url=box.url, verify=box.authority.client_context(), trust_env=False)
+
+    return to
+
+
+@pytest.fixture
+async def client(box: Sandbox, connect: Callable[[Sandbox], AsyncClient]) -> AsyncIterator[AsyncClient]:
+    async with connect(box) as made:
+        yield made

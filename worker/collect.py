@@ -1,0 +1,87 @@
+"""THE LOOP. Start reading here.
+
+A page is kept whole or not at all, and the position says exactly what is kept: payloads, walk, coverage and position
+are one transaction, which only the holder of the lease can commit from the position that it saw. So a job may die
+anywhere and run again: nothing is lost, nothing is doubled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from collectors.errors import CollectError, SplitWindow
+from collectors.stream import Stream, Window
+from worker.db.progress import Lease
+from worker.db.tenancy import tenant_transaction
+from worker.http.fetch import AccountFetch
+from worker.keeping import Keeping
+from worker.resources import Resources
+from worker.walks import halves, windows_to_read
+
+
+@dataclass
+class Tally:
+    """What a run has brought so far. `finished` is False when it was told to stop with work left."""
+
+    walks: int = 0
+    pages: int = 0
+    records: int = 0
+    bytes: int = 0
+    finished: bool = False
+
+
+async def collect(
+    resources: Resources,
+    lease: Lease,
+    *,
+    stream: Stream,
+    seller: str,
+    fetch: AccountFetch,
+    tally: Tally,
+    enough: Callable[[], bool],
+) -> None:
+    """Bring one slice of a stream up to date, adding to `tally` what was kept.
+
+    `enough` is asked at every page's end: a deadline, or a worker that is told to stop. Raises what ended the run
+    early, as `collectors.errors` names it, after keeping the pages before it; LeaseLost keeps nothing more.
+    """
+    async with tenant_transaction(resources.sessions, lease.key.organization_id) as session:
+        windows = deque(await windows_to_read(session, lease, stream, resources.clock.now()))
+    keeping = Keeping(resources, lease, stream, tally)
+    while windows:
+        window = windows.popleft()
+        try:
+            ended = await walk(keeping, window, seller, fetch, enough)
+        except SplitWindow:
+            windows.extendleft(reversed(halves(stream, window)))
+            continue
+        if enough():
+            tally.finished = ended and not windows
+            return
+    tally.finished = True
+
+
+async def walk(
+    keeping: Keeping, window: Window | None, seller: str, fetch: AccountFetch, enough: Callable[[], bool]
+) -> bool:
+    """Make one walk, or go on with the one under way, until its last page or until it is enough; tell which."""
+    await keeping.open(window)
+    ended = False
+    try:
+        async with aclosing(keeping.stream.pages(fetch, keeping.asked(seller))) as steps:
+            async for step in steps:
+                ended = keeping.add(step)
+                if keeping.is_due:
+                    await keeping.commit()
+                    fetch.release()
+                if enough():
+                    break
+    except CollectError:
+        await keeping.commit()  # what came before it is good
+        raise
+    await keeping.commit()
+    fetch.release()
+    return ended

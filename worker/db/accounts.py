@@ -1,0 +1,68 @@
+"""Accounts and the proxies that they go through, as a run needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from worker.db.progress import SliceKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One seller account, without its secret."""
+
+    name: str
+    marketplace: str
+    external_id: str  # the marketplace's own id of the seller
+    secret_ref: str
+    proxy_group: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyRow:
+    """A proxy without its credentials."""
+
+    name: str
+    group: str
+    url: str
+    secret_ref: str | None
+
+
+_ACCOUNT = text("""
+SELECT name, marketplace, external_id, secret_ref, proxy_group
+FROM core.marketplace_account WHERE organization_id = :organization_id AND id = :account_id
+""")
+
+_PROXIES = text("""
+SELECT name, proxy_group AS "group", url, secret_ref FROM core.proxy
+WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
+""")
+
+_PAUSE = text("""
+UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason
+WHERE organization_id = :organization_id AND id = :account_id
+""")
+
+
+async def load_account(session: AsyncSession, key: SliceKey) -> Account:
+    row = (
+        await session.execute(_ACCOUNT, {"organization_id": key.organization_id, "account_id": key.account_id})
+    ).one()
+    return Account(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+async def load_proxies(session: AsyncSession, proxy_group: str | None) -> list[ProxyRow]:
+    if proxy_group is None:
+        return []
+    rows = await session.execute(_PROXIES, {"proxy_group": proxy_group})
+    return [ProxyRow(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def pause_account(session: AsyncSession, key: SliceKey, reason: str) -> None:
+    """Stop every stream of the account until a person has mended it."""
+    await session.execute(
+        _PAUSE, {"organization_id": key.organization_id, "account_id": key.account_id, "reason": reason}
+    )

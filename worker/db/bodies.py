@@ -1,0 +1,48 @@
+r"""Which column a body goes to: `payload json` if PostgreSQL can read all of it, else `body bytea` with the reason.
+
+PostgreSQL takes a `json` text as it stands, but `->` fails on a value that holds `\u0000` or a lone surrogate
+anywhere, and one such row would stop a whole query downstream. So those go to `body`, like everything that is not
+JSON: a file, a page of another encoding, an answer cut off.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A body as the row keeps it: a text, or bytes and why; neither for an empty body."""
+
+    payload: str | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    reason: str | None = None
+
+
+def stored(body: bytes, *, is_file: bool = False) -> Stored:
+    """Choose the column. A file is kept as bytes whatever it holds."""
+    if not body:
+        return Stored()
+    reason = "a file" if is_file else unreadable(body)
+    return Stored(payload=body.decode()) if reason is None else Stored(body=body, reason=reason)
+
+
+def unreadable(body: bytes) -> str | None:
+    """Return why PostgreSQL could not read the body as `json`, or None if it can."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "begins with a byte order mark"
+    if b"\\u0000" in body and _NUL_ESCAPE.search(body):
+        return "holds \\u0000"
+    try:
+        body.decode()
+        msgspec.json.decode(body, type=msgspec.Raw)  # the syntax of the whole, lone surrogates and NaN included
+    except UnicodeDecodeError:
+        return "is not UTF-8"
+    except (msgspec.DecodeError, RecursionError) as error:
+        return f"is not JSON that PostgreSQL reads: {error}"
+    return None

@@ -1,0 +1,105 @@
+"""Engines: the only place where a connection to PostgreSQL is configured, and the check of who we are on it."""
+
+from uuid import uuid4
+
+from sqlalchemy import NullPool, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine  # noqa: TID251 - this is that place
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+class UnsafeRole(Exception):
+    """Row-level security would not hold for the role we are connected as. The message says how to mend it."""
+
+
+def make_engine(
+    url: str,
+    *,
+    pool_size: int = 5,
+    max_overflow: int = 5,
+    pool_recycle: int = 1800,
+    null_pool: bool = False,
+    pgbouncer: bool = False,
+    application_name: str = "bronze-collector",
+) -> AsyncEngine:
+    """An engine that connects when it is first used. `pool_recycle` is in seconds.
+
+    `pgbouncer=True` is for a pooler in transaction mode: no prepared statement outlives its transaction, and nothing is
+    set at connection start that a pooler would refuse.
+    """
+    # Our statements are short: compiling them costs more than it saves.
+    server_settings = {"application_name": application_name} | ({} if pgbouncer else {"jit": "off"})
+    connect_args: dict[str, object] = {"server_settings": server_settings}
+    if pgbouncer:
+        connect_args |= {
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": lambda: f"__collector_{uuid4().hex}__",
+        }
+    pool: dict[str, object] = {
+        "pool_size": pool_size,
+        "max_overflow": max_overflow,
+        "pool_recycle": pool_recycle,
+        "pool_pre_ping": True,
+    }
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        connect_args=connect_args,
+        hide_parameters=True,  # a parameter is a whole body, or something of a tenant's: neither belongs in a log
+        json_serializer=_as_it_is,
+        json_deserializer=_as_it_is,
+        **({"poolclass": NullPool} if null_pool else pool),
+    )
+
+
+def _as_it_is(document: str) -> str:
+    """`json` goes in and comes out as text: parsing it would change numbers and lose duplicate keys."""
+    return document
+
+
+def make_sessions(engine: AsyncEngine) -> Sessions:
+    return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
+
+
+# A session that was opened by one role and became another can go back, so both are looked at.
+_STRONGER_ROLES = text("""
+WITH payload AS (
+    SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'raw' AND c.relname = 'payload'
+)
+SELECT me.rolname AS role, other.rolname AS becomes, other.rolsuper, other.rolbypassrls,
+       other.oid IN (SELECT relowner FROM payload) AS owns
+FROM pg_roles me
+JOIN pg_roles other ON pg_has_role(me.oid, other.oid, 'MEMBER')
+WHERE me.rolname IN (current_user, session_user)
+  AND (other.rolsuper OR other.rolbypassrls OR other.oid IN (SELECT relowner FROM payload)
+       OR other.rolname IN ('collector_owner', 'collector_admin', 'collector_reader_all', 'collector_scheduler'))
+ORDER BY me.oid <> other.oid,
+         NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = other.oid AND m.member = me.oid),
+         other.rolname
+LIMIT 1
+""")
+
+
+async def refuse_unsafe_role(engine: AsyncEngine) -> None:
+    """Raise UnsafeRole when we are, or can become, a role that sees more than one tenant."""
+    async with engine.connect() as connection:
+        found = (await connection.execute(_STRONGER_ROLES)).mappings().first()
+    if found is None:
+        return
+    if found["rolsuper"]:
+        reason = "a superuser"
+    elif found["rolbypassrls"]:
+        reason = "a role with BYPASSRLS"
+    elif found["owns"]:
+        reason = "the owner of raw.payload"
+    else:
+        reason = "a role that sees every tenant"
+    if found["role"] == found["becomes"]:
+        raise UnsafeRole(
+            f"the worker is connected as {found['role']}, {reason}: give it the URL of collector_worker instead"
+        )
+    raise UnsafeRole(
+        f"the worker's role {found['role']} can become {found['becomes']}, {reason}: "
+        f"REVOKE {found['becomes']} FROM {found['role']}, or the membership in between"
+    )

@@ -1,0 +1,113 @@
+"""Months of partitions: made ahead, counted, listed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from worker.db.engine import Sessions
+from worker.db.tenancy import system_transaction
+
+PARTITIONED = ("raw.payload", "collect.walk", "collect.run")
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One month `[since, until)` of a table. `rows` is the planner's estimate, None before the first ANALYZE."""
+
+    table: str
+    name: str
+    since: datetime
+    until: datetime
+    size: int
+    rows: int | None
+
+
+_LIST = text("""
+SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = parent.relnamespace) || '.' || parent.relname AS "table",
+       (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) || '.' || c.relname AS name,
+       bound[1]::timestamptz AS since,
+       bound[2]::timestamptz AS until,
+       pg_total_relation_size(c.oid) AS size,
+       NULLIF(c.reltuples, -1)::bigint AS rows
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_class parent ON parent.oid = i.inhparent
+CROSS JOIN regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \\(''([^'']+)''\\) TO \\(''([^'']+)''\\)') AS bound
+WHERE NOT i.inhdetachpending
+  AND parent.oid IN (to_regclass('raw.payload'), to_regclass('collect.walk'), to_regclass('collect.run'))
+ORDER BY "table", since
+""")
+
+
+async def ensure_months(
+    sessions: Sessions, *, ahead: int, now: datetime, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> list[str]:
+    """Make what is missing from the month of `now` to `ahead` months later; the months made, as `2027-03`.
+
+    One short transaction per month, repeated while a lock is not to be had: at most 5 times, then the error of the
+    last attempt is raised.
+    """
+    made = []
+    for offset in range(ahead + 1):
+        month = _month_after(now, offset)
+        if await _ensure_month(sessions, month, sleep):
+            made.append(f"{month:%Y-%m}")
+    return made
+
+
+async def ensure_month(
+    sessions: Sessions, moment: datetime, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> bool:
+    """Make the partitions of the month that `moment` falls in. False when they were all there."""
+    return await _ensure_month(sessions, _month_after(moment, 0), sleep) > 0
+
+
+async def months_ahead(sessions: Sessions, now: datetime) -> int:
+    """How many whole months after the one of `now` every table has, without a gap. -1: not even that of `now`."""
+    covered: dict[str, set[date]] = {table: set() for table in PARTITIONED}
+    for partition in await list_partitions(sessions):
+        covered[partition.table].add(partition.since.astimezone(UTC).date())
+    ahead = -1
+    while all(_month_after(now, ahead + 1) in months for months in covered.values()):
+        ahead += 1
+    return ahead
+
+
+async def list_partitions(sessions: Sessions) -> list[Partition]:
+    """Every month of every partitioned table, by table and time."""
+    async with system_transaction(sessions) as session:
+        rows = (await session.execute(_LIST)).all()
+    return [Partition(*row) for row in rows]
+
+
+async def _ensure_month(sessions: Sessions, month: date, sleep: Callable[[float], Awaitable[None]]) -> int:
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(_lock_was_not_to_be_had),
+        stop=stop_after_attempt(5),
+        wait=wait_random_exponential(multiplier=0.5, max=10),
+        sleep=sleep,
+        reraise=True,
+    ):
+        with attempt:
+            async with system_transaction(sessions) as session:
+                made = await session.execute(text("SELECT raw.ensure_partition(:month)"), {"month": month})
+            return int(made.scalar_one())
+    raise AssertionError("tenacity either returns or raises")
+
+
+def _month_after(moment: datetime, offset: int) -> date:
+    # Bounds are in UTC, so the month is too.
+    first = moment.astimezone(UTC)
+    years, month = divmod(first.month - 1 + offset, 12)
+    return date(first.year + years, month + 1, 1)
+
+
+def _lock_was_not_to_be_had(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE

@@ -1,0 +1,261 @@
+"""Progress: who may move a slice, where it stands, and what its walks have brought.
+
+Every statement here runs in a tenant's transaction that the caller opened. Times that decide a race (leases, due
+times) are the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NewType
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from collectors.stream import Window
+from worker.db.tenancy import OrganizationId
+
+AccountId = NewType("AccountId", UUID)
+
+LEASE = timedelta(seconds=60)  # renewed every third of it; a job that was killed is taken over after it
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the slice, or moved its position: whatever this one holds must be dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceKey:
+    """One slice of one stream of one account, in one lane: what a lease is held for."""
+
+    organization_id: OrganizationId
+    account_id: AccountId
+    marketplace: str
+    stream: str
+    slice: str = ""
+    lane: str = "live"
+
+    def __str__(self) -> str:
+        of_slice = f"[{self.slice}]" if self.slice else ""
+        of_lane = "" if self.lane == "live" else f" ({self.lane})"
+        return f"{self.marketplace}/{self.stream}{of_slice}{of_lane}"
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "organization_id": self.organization_id,
+            "account_id": self.account_id,
+            "marketplace": self.marketplace,
+            "stream": self.stream,
+            "slice": self.slice,
+            "lane": self.lane,
+        }
+
+
+class EarlierWalk(msgspec.Struct, frozen=True):
+    """The last complete walk of the same window or snapshot, whose equal pages need not be stored again."""
+
+    id: UUID
+    started_at: datetime
+
+
+class OpenWalk(msgspec.Struct, frozen=True):
+    """The walk under way. A watermark's endless walk has none: its pages are final as they are stored."""
+
+    id: UUID
+    started_at: datetime
+    window: tuple[datetime, datetime] | None = None
+    pages: int = 0
+    records: int = 0
+    declared_total: int | None = None
+    total_changed: bool = False
+    earlier: EarlierWalk | None = None
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a slice and lane stand: exactly behind what is stored."""
+
+    cursor: Any = None  # None: at the beginning
+    walk: OpenWalk | None = None
+    pages: int = 0  # of a watermark: how many pages it has stored
+    given_up: int = 0  # walks in a row that grew too old to go on with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to run a slice for the next seconds, and the position it had then."""
+
+    key: SliceKey
+    token: UUID
+    attempts: int
+    position: Position
+    version: int
+    taken_at: datetime
+
+
+_OF_KEY = """
+    organization_id = :organization_id AND marketplace_account_id = :account_id
+    AND stream = :stream AND slice = :slice"""
+_OF_LANE = _OF_KEY + " AND lane = :lane"
+
+_TAKE = text(f"""
+UPDATE collect.stream_state s
+SET lease_token = :token, lease_until = clock_timestamp() + :life, attempts = attempts + 1
+WHERE {_OF_LANE} AND state = 'active' AND next_due_at <= clock_timestamp()
+  AND (not_before IS NULL OR not_before <= clock_timestamp())
+  AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+  AND EXISTS (SELECT FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
+              WHERE a.organization_id = s.organization_id AND a.id = s.marketplace_account_id
+                AND a.status = 'active' AND o.status = 'active')
+RETURNING position, version, attempts, clock_timestamp() AS taken_at
+""")
+
+_RENEW = text(f"""
+UPDATE collect.stream_state SET lease_until = clock_timestamp() + :life
+WHERE {_OF_LANE} AND lease_token = :token
+""")
+
+_ADVANCE = text(f"""
+UPDATE collect.stream_state SET position = CAST(:position AS json), version = version + 1, attempts = 0
+WHERE {_OF_LANE} AND version = :version AND lease_token = :token
+""")
+
+_KEEP_WALK = text("""
+INSERT INTO collect.walk (id, organization_id, marketplace_account_id, marketplace, stream, slice, lane, time_window,
+    started_at, pages, records, declared_total, total_changed, completed_at, completed_xid)
+VALUES (:id, :organization_id, :account_id, :marketplace, :stream, :slice, :lane,
+    CASE WHEN CAST(:since AS timestamptz) IS NOT NULL THEN tstzrange(:since, :until) END,
+    :started_at, :pages, :records, :declared_total, :total_changed,
+    CASE WHEN :complete THEN clock_timestamp() END, CASE WHEN :complete THEN pg_current_xact_id() END)
+ON CONFLICT (id, started_at) DO UPDATE SET pages = excluded.pages, records = excluded.records,
+    declared_total = excluded.declared_total, total_changed = excluded.total_changed,
+    completed_at = excluded.completed_at, completed_xid = excluded.completed_xid
+""")
+
+# A window lies within a cell of the stream's grid, so whatever an earlier walk brought of it lies within the new one.
+_SUPERSEDE = text(f"""
+UPDATE collect.walk SET superseded_at = clock_timestamp()
+WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL AND id <> :id
+  AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR time_window <@ tstzrange(:since, :until))
+""")
+
+_COVER = text("""
+INSERT INTO collect.coverage AS c (organization_id, marketplace_account_id, stream, slice, covered, settled)
+VALUES (:organization_id, :account_id, :stream, :slice, tstzmultirange(tstzrange(:since, :until)),
+    CASE WHEN :settled THEN tstzmultirange(tstzrange(:since, :until)) ELSE '{}' END)
+ON CONFLICT (organization_id, marketplace_account_id, stream, slice)
+DO UPDATE SET covered = c.covered + excluded.covered, settled = c.settled + excluded.settled
+""")
+
+_EARLIER = text(f"""
+SELECT id, started_at FROM collect.walk
+WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
+  AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR lower(time_window) = :since)
+ORDER BY started_at DESC LIMIT 1
+""")
+
+_GAPS = text(f"""
+SELECT lower(gap) AS since, upper(gap) AS until
+FROM collect.coverage, unnest(tstzmultirange(tstzrange(wanted_from, greatest(wanted_from, :until))) - covered) gap
+WHERE {_OF_KEY} AND wanted_from IS NOT NULL
+""")
+
+_UNSETTLED = text(f"""
+SELECT lower(w.time_window) AS since, upper(w.time_window) AS until, w.started_at
+FROM collect.walk w JOIN collect.coverage c USING (organization_id, marketplace_account_id, stream, slice)
+WHERE {_OF_KEY} AND w.completed_at IS NOT NULL AND w.superseded_at IS NULL AND w.time_window IS NOT NULL
+  AND NOT w.time_window <@ c.settled
+""")
+
+_WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {_OF_KEY}")
+
+
+def encode(position: Position) -> str:
+    return msgspec.json.encode(position).decode()
+
+
+def decode(stored: str | None) -> Position:
+    return Position() if stored is None else msgspec.json.decode(stored, type=Position)
+
+
+async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
+    """Take the lease if the slice is due, active and nobody's; None otherwise. Counts an attempt."""
+    token = uuid4()
+    row = (await session.execute(_TAKE, {**key.columns(), "token": token, "life": LEASE})).mappings().one_or_none()
+    if row is None:
+        return None
+    return Lease(
+        key=key,
+        token=token,
+        attempts=row["attempts"],
+        position=decode(row["position"]),
+        version=row["version"],
+        taken_at=row["taken_at"],
+    )
+
+
+async def renew_lease(session: AsyncSession, lease: Lease) -> None:
+    """Hold the lease for another life. Raises LeaseLost if it is no longer ours."""
+    renewed = await session.execute(_RENEW, {**lease.key.columns(), "token": lease.token, "life": LEASE})
+    if renewed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
+        raise LeaseLost(f"{lease.key}: another worker holds the lease")
+
+
+async def advance(session: AsyncSession, lease: Lease, position: Position) -> None:
+    """Move the position from where we saw it. Raises LeaseLost if it is no longer there, or the lease not ours."""
+    moved = await session.execute(
+        _ADVANCE,
+        {**lease.key.columns(), "token": lease.token, "version": lease.version, "position": encode(position)},
+    )
+    if moved.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
+        raise LeaseLost(f"{lease.key}: the position was moved by another worker")
+
+
+async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool, settled: bool) -> None:
+    """Write down how far a walk has come; a complete one supersedes the earlier ones and counts as coverage."""
+    since, until = walk.window or (None, None)
+    values = {**key.columns(), "since": since, "until": until, "id": walk.id}
+    await session.execute(
+        _KEEP_WALK,
+        {
+            **values,
+            "started_at": walk.started_at,
+            "pages": walk.pages,
+            "records": walk.records,
+            "declared_total": walk.declared_total,
+            "total_changed": walk.total_changed,
+            "complete": complete,
+        },
+    )
+    if complete:
+        await session.execute(_SUPERSEDE, values)
+        if walk.window is not None:
+            await session.execute(_COVER, {**values, "settled": settled})
+
+
+async def earlier_walk(session: AsyncSession, key: SliceKey, window: Window | None) -> EarlierWalk | None:
+    """Find the complete walk that a new one of this window or snapshot will supersede."""
+    row = (await session.execute(_EARLIER, {**key.columns(), "since": window and window.start})).one_or_none()
+    return None if row is None else EarlierWalk(row.id, row.started_at)
+
+
+async def gaps(session: AsyncSession, key: SliceKey, until: datetime) -> list[Window]:
+    """Return what is wanted before `until` and not covered."""
+    return _windows((await session.execute(_GAPS, {**key.columns(), "until": until})).mappings())
+
+
+async def unsettled(session: AsyncSession, key: SliceKey) -> list[tuple[Window, datetime]]:
+    """Return the windows that may yet be restated, and when each was last read."""
+    rows = await session.execute(_UNSETTLED, key.columns())
+    return [(Window(row.since, row.until), row.started_at) for row in rows]
+
+
+async def wanted_from(session: AsyncSession, key: SliceKey) -> datetime | None:
+    return (await session.execute(_WANTED_FROM, key.columns())).scalar_one_or_none()
+
+
+def _windows(rows: Iterable[Mapping[str, Any]]) -> list[Window]:
+    return [Window(row["since"], row["until"]) for row in rows]

@@ -1,0 +1,97 @@
+"""Making the rows that say what an account collects, from the registry and from the streams that list slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from collectors.stream import ListedBy, Snapshot, Stream, Windows
+from collectors.windows import horizon
+from worker.db.progress import AccountId
+from worker.db.tenancy import OrganizationId
+
+_LISTING_PAGES = text("""
+SELECT payload FROM raw.page
+WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
+  AND NOT superseded AND payload IS NOT NULL
+  AND fetched_at >= (SELECT max(started_at) FROM collect.walk
+                     WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
+                       AND stream = :stream AND completed_at IS NOT NULL AND superseded_at IS NULL)
+ORDER BY page_number
+""")
+
+# A slice that comes back after it was retired goes on from where it stood.
+_MAKE_STATES = text("""
+INSERT INTO collect.stream_state AS s (organization_id, marketplace_account_id, marketplace, stream, slice, lane,
+    "interval", next_due_at)
+SELECT :organization_id, :account_id, :marketplace, w.stream, w.slice, 'live', w.every, clock_timestamp()
+FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[]), CAST(:every AS interval[])) w (stream, slice, every)
+ON CONFLICT (organization_id, marketplace_account_id, stream, slice, lane) DO UPDATE
+SET state = 'active', "interval" = excluded."interval", next_due_at = clock_timestamp()
+WHERE s.state = 'retired'
+""")
+
+_MAKE_COVERAGE = text("""
+INSERT INTO collect.coverage (organization_id, marketplace_account_id, stream, slice, wanted_from)
+SELECT :organization_id, :account_id, w.stream, w.slice, w.since
+FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[]), CAST(:since AS timestamptz[])) w (stream, slice, since)
+ON CONFLICT (organization_id, marketplace_account_id, stream, slice) DO NOTHING
+""")
+
+_RETIRE = text("""
+UPDATE collect.stream_state SET state = 'retired', next_due_at = NULL
+WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND state <> 'retired'
+  AND stream <> ALL (CAST(:unlisted AS text[]))
+  AND (stream, slice) NOT IN (SELECT * FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[])))
+""")
+
+
+async def reconcile_account(
+    session: AsyncSession,
+    organization_id: OrganizationId,
+    account_id: AccountId,
+    streams: Mapping[str, Stream],
+    now: datetime,
+) -> None:
+    """Make the rows of every stream and slice that the account has, and retire those that are gone."""
+    of_account = {"organization_id": organization_id, "account_id": account_id}
+    wanted: list[tuple[Stream, str]] = []
+    unlisted: list[str] = []  # their list was never read: nothing is known of their slices
+    for stream in streams.values():
+        if not isinstance(stream.slices, ListedBy):
+            wanted += [(stream, name) for name in stream.slices]
+            continue
+        pages = (await session.execute(_LISTING_PAGES, {**of_account, "stream": stream.slices.stream})).scalars().all()
+        if pages:
+            wanted += [(stream, name) for name in _listed(stream.slices, pages)]
+        else:
+            unlisted.append(stream.name)
+    values = {
+        **of_account,
+        "marketplace": next(iter(streams.values())).marketplace.name,
+        "unlisted": unlisted,
+        "streams": [stream.name for stream, _ in wanted],
+        "slices": [name for _, name in wanted],
+        "every": [stream.every for stream, _ in wanted],
+        "since": [begin(stream, now) for stream, _ in wanted],
+    }
+    for statement in (_MAKE_STATES, _MAKE_COVERAGE, _RETIRE):
+        await session.execute(statement, values)
+
+
+def begin(stream: Stream, now: datetime) -> datetime | None:
+    """Return from when a new slice is wanted; None for a snapshot."""
+    match stream.progress:
+        case Snapshot():
+            return None
+        case Windows(since=since):
+            return horizon(stream.progress, now - since)
+        case progress:
+            return (now - progress.since).replace(microsecond=0) + timedelta(seconds=1)
+
+
+def _listed(slices: ListedBy, pages: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for page in pages for name in slices.read(page.encode())))

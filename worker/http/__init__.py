@@ -1,0 +1,1 @@
+"""Fetching: clients and proxies, limits, retries, and reading a body safely. Start with `fetch.py`."""

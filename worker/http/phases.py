@@ -1,0 +1,99 @@
+"""How far an attempt got, and what its failure therefore means: the one place that knows httpx's errors.
+
+Until the connection is up (TCP, CONNECT, TLS) a failure is the proxy's and the request was surely not sent; after that
+it is the API's or the way's. The exceptions do not tell: a proxy that hangs and an API that hangs are both ReadTimeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from collectors.errors import Later, OtherProxy, TryAgain
+from worker.http.proxies import Proxy
+
+TUNNEL_DEADLINE = 15.0  # seconds until the connection is up; httpx would wait for CONNECT as long as for an answer
+TOTAL_DEADLINE = 120.0  # seconds; httpx's timeouts are per read, so a drip of bytes never trips them
+
+
+class DeadConnection(Later):
+    """A kept connection had been closed by the other side: nobody's fault. At once again, once."""
+
+
+class NotSent(Later):
+    """The request surely never left, so even one that makes something may be repeated."""
+
+
+class Attempt:
+    """How far one attempt got. `trace` is httpcore's extension of that name."""
+
+    def __init__(self, named: str, proxy: Proxy | None, *, tls: bool) -> None:
+        self._named = named  # method, host and path: what may stand in a message
+        self._proxy = proxy
+        self._deadline = asyncio.timeout(TUNNEL_DEADLINE)
+        self._started = 0.0
+        self._connecting = False
+        self._up_at = _up_at(proxy, tls=tls)
+        self.is_up = False
+        self.was_reused = False
+        self.has_answered = False
+
+    async def trace(self, event: str, _: Mapping[str, object]) -> None:
+        if event == "connection.connect_tcp.started":
+            self._connecting = True
+        if self.is_up:
+            return
+        if event == self._up_at:
+            self._is_up()
+        elif event == "http11.send_request_headers.started" and not self._connecting:
+            self.was_reused = True
+            self._is_up()
+
+    def _is_up(self) -> None:
+        self.is_up = True
+        self._deadline.reschedule(self._started + TOTAL_DEADLINE)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Hold the body of an attempt to its deadlines and raise its failure as `collectors.errors` names it."""
+        self._started = asyncio.get_running_loop().time()
+        try:
+            async with self._deadline:
+                yield
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
+            # Not chained: the error carries the request, whose headers are the credentials.
+            raise self._meaning(error) from None
+
+    def _meaning(self, error: Exception) -> TryAgain:
+        told = f"{self._named}: {_words(error)}"
+        through = "" if self._proxy is None else f" through proxy {self._proxy.name}"
+        match error:
+            case httpx.PoolTimeout():
+                return NotSent(f"{told}: no connection was free{through}")
+            case _ if not self.is_up and self._proxy is not None:
+                return OtherProxy(f"{told}: proxy {self._proxy.name} brought no connection")
+            case _ if not self.is_up:
+                return NotSent(f"{told}: no connection")
+            case TimeoutError():
+                return Later(f"{told}: not finished within {TOTAL_DEADLINE:.0f} s{through}")
+            case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError() if (
+                self.was_reused and not self.has_answered
+            ):
+                return DeadConnection(f"{told}: a kept connection was closed{through}")
+        return Later(f"{told}{through}")
+
+
+def _up_at(proxy: Proxy | None, *, tls: bool) -> str:
+    if proxy is None:
+        return "connection.start_tls.complete" if tls else "connection.connect_tcp.complete"
+    if proxy.url.startswith("socks5:"):
+        return "socks.start_tls.complete"
+    return "proxy.start_tls.complete"
+
+
+def _words(error: Exception) -> str:
+    """Say what happened. Only a proxy's refusal has words worth repeating, and they are a status line."""
+    return f"{type(error).__name__} {error}" if isinstance(error, httpx.ProxyError) else type(error).__name__

@@ -1,0 +1,175 @@
+"""One small pool of connections per proxy, over transports that are replaced when they may have lost a slot.
+
+httpx 0.28.1 (httpcore 1.0.9) loses a slot of its pool for ever when TLS fails after CONNECT, and sometimes when a
+request is cancelled; after `_CONNECTIONS` such events a proxy would answer nothing but PoolTimeout. Open upstream:
+encode/httpcore #1049, #1093, #1110. Hence `_Guarded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+
+import certifi
+import httpx
+
+from worker.http.proxies import Proxy
+
+# httpx 0.28's pool costs O(connections²) per request, so it is kept small; a proxy has few accounts.
+_CONNECTIONS = 6
+# Below the 60-75 s after which proxies and load balancers drop an idle connection.
+_KEEPALIVE_SECONDS = 40.0
+_TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
+_MAY_HAVE_LOST_A_SLOT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, asyncio.CancelledError)
+
+
+def trusted(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Trust certifi's authorities, and those of `ca_file`. Made once: it costs 20 ms and almost 1 MB."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+class Pools:
+    """The clients of the process: one per proxy and one for accounts without, made when first used.
+
+    None of them holds credentials of an account, cookies, or anything of the environment.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
+
+    def client(self, proxy: Proxy | None) -> httpx.AsyncClient:
+        """Return the client that goes through this proxy; None: directly."""
+        if proxy not in self._clients:
+            self._clients[proxy] = self._make(proxy)
+        return self._clients[proxy]
+
+    async def aclose(self) -> None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def _make(self, proxy: Proxy | None) -> httpx.AsyncClient:
+        def transport() -> httpx.AsyncHTTPTransport:
+            return httpx.AsyncHTTPTransport(
+                verify=self._context,
+                trust_env=False,
+                http2=False,
+                limits=httpx.Limits(
+                    max_connections=_CONNECTIONS,
+                    max_keepalive_connections=_CONNECTIONS,
+                    keepalive_expiry=_KEEPALIVE_SECONDS,
+                ),
+                proxy=None if proxy is None else self._through(proxy),
+            )
+
+        return httpx.AsyncClient(
+            transport=_Guarded(transport),
+            timeout=_TIMEOUT,
+            trust_env=False,
+            follow_redirects=False,
+            # One client serves many accounts: a cookie of one must not go out with another's request.
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+        )
+
+    def _through(self, proxy: Proxy) -> httpx.Proxy:
+        context = self._context if proxy.url.startswith("https:") else None
+        return httpx.Proxy(proxy.url, auth=proxy.credentials, ssl_context=context)
+
+
+class _Generation:
+    """One transport, and how many requests are still on it."""
+
+    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
+        self.transport = transport
+        self.requests = 0
+        self.retired = False
+
+
+class _Guarded(httpx.AsyncBaseTransport):
+    """A transport that is replaced when it may have lost a slot. The old one is closed after its last request."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport]) -> None:
+        self._make = make
+        self._current = _Generation(make())
+        self._closings: set[asyncio.Task[None]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        generation = self._current
+        generation.requests += 1
+        try:
+            response = await generation.transport.handle_async_request(request)
+        except BaseException as error:
+            if isinstance(error, _MAY_HAVE_LOST_A_SLOT):
+                self._replace(generation)
+            self._leave(generation)
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Counted(
+            response.stream,
+            on_cancel=lambda: self._replace(generation),
+            on_close=lambda: self._leave(generation),
+        )
+        return response
+
+    async def aclose(self) -> None:
+        self._close(self._current)
+        while self._closings:
+            await asyncio.gather(*self._closings)
+
+    def _replace(self, generation: _Generation) -> None:
+        if generation is self._current:
+            self._current = _Generation(self._make())
+            generation.retired = True
+
+    def _leave(self, generation: _Generation) -> None:
+        generation.requests -= 1
+        if generation.retired and generation.requests == 0:
+            self._close(generation)
+
+    def _close(self, generation: _Generation) -> None:
+        # In a task of its own: who leaves last may be in the middle of being cancelled.
+        closing = asyncio.get_running_loop().create_task(_close_quietly(generation.transport))
+        self._closings.add(closing)
+        closing.add_done_callback(self._closings.discard)
+
+
+async def _close_quietly(transport: httpx.AsyncHTTPTransport) -> None:
+    with contextlib.suppress(httpx.HTTPError, OSError):  # what it says of a dead connection interests nobody
+        await transport.aclose()
+
+
+class _Counted(httpx.AsyncByteStream):
+    """A body that tells when it was closed, and when reading it was cancelled."""
+
+    def __init__(
+        self, stream: httpx.AsyncByteStream, *, on_cancel: Callable[[], None], on_close: Callable[[], None]
+    ) -> None:
+        self._stream = stream
+        self._on_cancel = on_cancel
+        self._on_close = on_close
+        self._closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._stream:
+                yield chunk
+        except asyncio.CancelledError:
+            self._on_cancel()
+            raise
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._stream.aclose()
+        finally:
+            self._on_close()

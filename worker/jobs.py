@@ -1,0 +1,272 @@
+"""The arq jobs: each kind of outcome has its consequence here, and nowhere else. A job never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+
+from collectors.errors import (
+    AccountRefused,
+    CollectError,
+    PutOff,
+    StreamUnavailable,
+    Unacceptable,
+)
+from collectors.stream import Answer, ListedBy, Stream
+from worker.collect import Tally, collect
+from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
+from worker.db.endings import Ending, RunRecord, end_run
+from worker.db.progress import LEASE, Lease, LeaseLost, SliceKey, renew_lease, take_lease
+from worker.db.reconcile import reconcile_account
+from worker.db.tenancy import retry_conflicts, tenant_transaction
+from worker.http.fetch import AccountFetch
+from worker.http.proxies import Proxy
+from worker.queue import offer
+from worker.resources import Resources
+from worker.schedule import again, next_slot
+from worker.secrets import SecretUnavailable
+
+log = structlog.get_logger(__name__)
+
+SOFT_DEADLINE = 120.0  # seconds: a run ends at the next page, so that arq's own deadline of 150 never cuts one
+POISON = 10  # attempts in a row that kept nothing
+QUARANTINE_AFTER = 3  # unacceptable answers in a row before the slice waits for a person
+_LONGEST_BACKOFF = timedelta(hours=1)
+
+
+async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callable[[], bool]) -> None:
+    """Collect one slice, if it is due and nobody's, and write down what became of it."""
+    stream = resources.stream(key.marketplace, key.stream)
+    if stream is None:
+        log.warning("no such stream here: another release asked for it", slice=str(key))
+        return
+    async with tenant_transaction(resources.sessions, key.organization_id) as session:
+        lease = await take_lease(session, key)
+        if lease is None:
+            return
+        account = await load_account(session, key)
+        proxies = await load_proxies(session, account.proxy_group)
+    run = _Run(resources, lease, stream, account)
+    try:
+        async with heartbeat(resources, lease):
+            ending = await run.ending(proxies, stopping)
+    except LeaseLost as lost:
+        log.warning("lease lost: what was not committed is dropped", slice=str(key), why=str(lost))
+        return
+    except asyncio.CancelledError:
+        await asyncio.shield(run.end(run.unfinished("stopped")))
+        raise
+    await run.end(ending)
+
+
+@asynccontextmanager
+async def heartbeat(resources: Resources, lease: Lease) -> AsyncIterator[None]:
+    """Renew the lease every third of its life. Raises LeaseLost, and stops the work, when it is no longer ours."""
+    owner, lost = asyncio.current_task(), asyncio.Event()
+    assert owner is not None, "a heartbeat beats for a task"
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            try:
+                async with tenant_transaction(resources.sessions, lease.key.organization_id) as session:
+                    await renew_lease(session, lease)
+            except LeaseLost:
+                lost.set()
+                owner.cancel()
+                return
+            except (DBAPIError, OSError) as error:
+                # The commit decides; until then the database may come back.
+                log.warning("lease not renewed", slice=str(lease.key), why=type(error).__name__)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not lost.is_set():
+            raise
+        owner.uncancel()
+        raise LeaseLost(f"{lease.key}: another worker holds the lease") from None
+    finally:
+        beating.cancel()
+
+
+class _Run:
+    """One attempt to bring a slice up to date."""
+
+    def __init__(self, resources: Resources, lease: Lease, stream: Stream, account: Account) -> None:
+        self._resources = resources
+        self._lease = lease
+        self._stream = stream
+        self._account = account
+        self._tally = Tally()
+        self._fetch: AccountFetch | None = None
+        self._began = time.monotonic()
+
+    async def ending(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> Ending:
+        """Collect, and turn what happened into its consequence."""
+        if self._lease.attempts > POISON:
+            return self._failed(f"{POISON} attempts in a row kept nothing", state="quarantined")
+        try:
+            await self._collect(proxies, stopping)
+        except (CollectError, SecretUnavailable, DBAPIError, OSError) as error:
+            return self._consequence(error)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            # The border of the job: a mistake of ours must cost this slice an attempt, not the worker its life.
+            log.exception("a mistake of ours", slice=str(self._lease.key))
+            return self._failed(f"a mistake of ours: {type(error).__name__}")
+        return self._done() if self._tally.finished else self.unfinished("more to do")
+
+    def _consequence(self, error: Exception) -> Ending:  # noqa: PLR0911 - one for each kind
+        why = str(error)
+        match error:
+            case PutOff():
+                return self._put_off(why, error.wait)
+            case SecretUnavailable():
+                return self._put_off(why, timedelta(minutes=5), outcome="secret unavailable")
+            case AccountRefused():
+                return self._failed(why, outcome="account refused", pause_account=True)
+            case StreamUnavailable():
+                return self._failed(why, outcome="unavailable", state="unavailable")
+            case Unacceptable():
+                state = "quarantined" if self._lease.attempts >= QUARANTINE_AFTER else "active"
+                return self._failed(why, outcome="quarantined", state=state, quarantined=error.answer)
+            case CollectError():  # TryAgain, AskLess
+                return self._failed(why)
+        log.warning("the database failed", slice=str(self._lease.key), error=why.splitlines()[0])
+        return self._failed(f"the database failed: {type(error).__name__}")
+
+    async def end(self, ending: Ending) -> None:
+        """Give the lease back, write the run down, say it in one line, and offer the next run if there is a wait."""
+        key, fetch = self._lease.key, self._fetch
+        record = RunRecord(
+            started_at=self._lease.taken_at,
+            pages=self._tally.pages,
+            records=self._tally.records,
+            bytes=self._tally.bytes,
+            requests=fetch.requests if fetch else 0,
+            seconds_waited=fetch.seconds_waited if fetch else 0.0,
+            proxy=", ".join(sorted(fetch.proxies)) or None if fetch else None,
+            worker=self._resources.worker,
+        )
+        if fetch is not None:
+            fetch.release()
+        ours = await retry_conflicts(lambda: self._write(ending, record))
+        log.info(
+            "run",
+            organization=str(key.organization_id),
+            account=str(key.account_id),
+            slice=str(key),
+            outcome=ending.outcome if ours else "lease lost",
+            pages=record.pages,
+            records=record.records,
+            bytes=record.bytes,
+            requests=record.requests,
+            waited=round(record.seconds_waited, 3),
+            seconds=round(time.monotonic() - self._began, 3),
+            proxy=record.proxy,
+            error=ending.error,
+        )
+        soon = ending.next_due_at is not None and not ending.closes_requests
+        if soon and ending.state == "active":
+            # A hint: if Redis loses it, the tick offers the slice all the same.
+            at = self._resources.clock.now() + (ending.wait or timedelta(0))
+            with contextlib.suppress(RedisError, OSError):
+                await offer(self._resources.redis, [again(key, at)])
+
+    async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
+        marketplace = self._stream.marketplace
+        secret = await self._resources.secret(self._account.secret_ref, marketplace.secret_fields)
+        self._fetch = self._resources.fetcher.for_run(
+            marketplace=marketplace,
+            stream=self._stream,
+            seller=self._account.external_id,
+            account_id=str(self._lease.key.account_id),
+            secret=secret,
+            proxy_group=self._account.proxy_group,
+            proxies=[await self._proxy(row) for row in proxies],
+        )
+        deadline = self._began + SOFT_DEADLINE
+        await collect(
+            self._resources,
+            self._lease,
+            stream=self._stream,
+            seller=self._account.external_id,
+            fetch=self._fetch,
+            tally=self._tally,
+            enough=lambda: stopping() or time.monotonic() > deadline,
+        )
+
+    async def _proxy(self, row: ProxyRow) -> Proxy:
+        credentials = None
+        if row.secret_ref is not None:
+            secret = await self._resources.secret(row.secret_ref, ("user", "password"))
+            credentials = (secret["user"], secret["password"])
+        return Proxy(name=row.name, group=row.group, url=row.url, credentials=credentials)
+
+    async def _write(self, ending: Ending, record: RunRecord) -> bool:
+        key = self._lease.key
+        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
+            ours = await end_run(session, self._lease, ending, record)
+            streams = self._resources.streams[key.marketplace]
+            if ours and self._tally.walks and _lists_slices(self._stream, streams.values()):
+                account = key.organization_id, key.account_id
+                await reconcile_account(session, *account, streams, self._resources.clock.now())
+        return ours
+
+    def _done(self) -> Ending:
+        key = self._lease.key
+        live = key.lane == "live"
+        return Ending(
+            outcome="done" if self._tally.pages else "nothing new",
+            next_due_at=next_slot(key, self._stream.every, self._resources.clock.now()) if live else None,
+            spends_attempt=False,
+            closes_requests=True,
+        )
+
+    def unfinished(self, outcome: str) -> Ending:
+        return Ending(outcome=outcome, next_due_at=self._resources.clock.now(), spends_attempt=False)
+
+    def _put_off(self, why: str, wait: timedelta, outcome: str = "put off") -> Ending:
+        now = self._resources.clock.now()
+        return Ending(outcome=outcome, next_due_at=now, wait=wait, spends_attempt=False, error=why)
+
+    def _failed(
+        self,
+        why: str,
+        *,
+        outcome: str = "failed",
+        state: str = "active",
+        pause_account: bool = False,
+        quarantined: Answer | None = None,
+    ) -> Ending:
+        return Ending(
+            outcome=outcome,
+            next_due_at=self._resources.clock.now(),
+            wait=_backoff(self._lease.attempts),
+            error=why,
+            state=state,
+            pause_account=pause_account,
+            quarantined=quarantined,
+        )
+
+
+def _backoff(attempts: int) -> timedelta:
+    """Return a random wait, exponential in the attempts, of at most an hour (full jitter)."""
+    longest = min(timedelta(seconds=15) * 2 ** min(attempts, 16), _LONGEST_BACKOFF)
+    return timedelta(seconds=1) + longest * random.random()  # noqa: S311 - nothing is guessed from it
+
+
+def _lists_slices(stream: Stream, others: Iterable[Stream]) -> bool:
+    return any(isinstance(other.slices, ListedBy) and other.slices.stream == stream.name for other in others)

@@ -1,0 +1,176 @@
+"""Keeping what a walk brings: pages gather into a batch, and a batch becomes one transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from sqlalchemy.exc import DBAPIError
+from uuid_utils.compat import uuid7
+
+from collectors.stream import Mark, Page, Stream, Walk, Window, Windows
+from collectors.windows import settled
+from worker.db.partitions import ensure_month
+from worker.db.payloads import PageRow, insert_pages, page_row
+from worker.db.progress import Lease, OpenWalk, Position, advance, earlier_walk, keep_walk, wanted_from
+from worker.db.requests import mark_collected
+from worker.db.tenancy import retry_conflicts, tenant_transaction
+from worker.resources import Resources
+from worker.walks import ALARMING, is_endless, resumable
+
+if TYPE_CHECKING:
+    from worker.collect import Tally
+
+log = structlog.get_logger(__name__)
+
+# About 8 MB in one statement is where larger batches stop paying; a hundred small pages is the same effort.
+BATCH_BYTES = 8 << 20
+BATCH_PAGES = 100
+
+
+class Keeping:
+    """The position of a run as it moves, and the pages that are not committed yet."""
+
+    def __init__(self, resources: Resources, lease: Lease, stream: Stream, tally: Tally) -> None:
+        self.stream = stream
+        self._resources = resources
+        self._lease = lease
+        self._tally = tally
+        self._position = lease.position  # behind the last page that was added
+        self._since = lease.taken_at
+        self._rows: list[PageRow] = []
+        self._bytes = 0
+        self._completed: OpenWalk | None = None
+        self._moved = False
+
+    @property
+    def walk(self) -> OpenWalk | None:
+        """The walk under way, if it has one."""
+        return self._position.walk
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the batch should be committed before another page is fetched."""
+        at_once = self._completed is not None or (self._moved and not self._rows)
+        return at_once or self._bytes >= BATCH_BYTES or len(self._rows) >= BATCH_PAGES
+
+    async def open(self, window: Window | None) -> None:
+        """Go on with the walk under way, if it is of this window and its cursor can be trusted, or begin a new one."""
+        now = self._resources.clock.now()
+        async with tenant_transaction(self._resources.sessions, self._lease.key.organization_id) as session:
+            self._since = await wanted_from(session, self._lease.key) or now
+            if is_endless(self.stream, window):
+                return
+            bounds = None if window is None else (window.start, window.end)
+            under_way = self._position.walk
+            if under_way is not None and under_way.window == bounds and resumable(self.stream, under_way, now):
+                return
+            earlier = await earlier_walk(session, self._lease.key, window)
+        too_old = under_way is not None and not resumable(self.stream, under_way, now)
+        given_up = self._position.given_up + 1 if too_old else 0
+        if given_up >= ALARMING:
+            log.error("walks grow too old", slice=str(self._lease.key), in_a_row=given_up)
+        begun = OpenWalk(id=uuid7(), started_at=now, window=bounds, earlier=earlier)
+        self._position = Position(walk=begun, given_up=given_up)
+
+    def asked(self, seller: str) -> Walk:
+        """Say what the stream is to read, from where the walk stands."""
+        walk = self._position.walk
+        return Walk(
+            seller=seller,
+            since=self._since,
+            now=self._resources.clock.now(),
+            slice=self._lease.key.slice,
+            window=None if walk is None or walk.window is None else Window(*walk.window),
+            cursor=self._position.cursor,
+        )
+
+    def add(self, step: Page | Mark) -> bool:
+        """Take a page into the batch, and the position behind it; tell whether it is the walk's last."""
+        self._moved = True
+        if isinstance(step, Mark):
+            self._position = msgspec.structs.replace(self._position, cursor=dict(step.cursor))
+            return False
+        walk, number = self._position.walk, self._position.pages
+        if walk is not None:
+            number = walk.pages
+            walk = _further(walk, step)
+        if step.worth_storing:
+            self._rows.append(page_row(step, number))
+            self._bytes += len(step.answer.body)
+            number += 1
+        if walk is not None and step.last:
+            self._completed = walk
+            self._position = Position()
+        elif walk is not None:
+            self._position = msgspec.structs.replace(self._position, cursor=dict(step.cursor), walk=walk)
+        else:
+            self._position = msgspec.structs.replace(self._position, cursor=dict(step.cursor), pages=number)
+        return step.last
+
+    async def commit(self) -> None:
+        """Write the batch, the walk, the coverage and the position down, together. Raises LeaseLost."""
+        if not self._moved:
+            return
+        size = await retry_conflicts(self._commit_once)
+        self._tally.pages += len(self._rows)
+        self._tally.records += sum(row.page.records or 0 for row in self._rows)
+        self._tally.bytes += size
+        self._tally.walks += self._completed is not None
+        self._lease = dataclasses.replace(self._lease, version=self._lease.version + 1, position=self._position)
+        self._rows, self._bytes, self._completed, self._moved = [], 0, None, False
+
+    async def _commit_once(self) -> int:
+        try:
+            return await self._transaction()
+        except DBAPIError as error:
+            if not _misses_partition(error):
+                raise
+        # Cron should have made the month long ago; the clock may have jumped, or the database was restored.
+        for moment in {row.page.answer.fetched_at for row in self._rows} | {self._resources.clock.now()}:
+            await ensure_month(self._resources.sessions, moment)
+        return await self._transaction()
+
+    async def _transaction(self) -> int:
+        key = self._lease.key
+        walk = self._completed or self._position.walk
+        async with tenant_transaction(
+            self._resources.sessions, key.organization_id, statement_timeout=timedelta(seconds=60)
+        ) as session:
+            await advance(session, self._lease, self._position)
+            size = await insert_pages(session, key, self._rows, walk)
+            if walk is not None:
+                await keep_walk(
+                    session, key, walk, complete=self._completed is not None, settled=self._is_settled(walk)
+                )
+            if self._completed is not None and self._completed.window is not None:
+                await mark_collected(session, key, self._completed.window)
+        return size
+
+    def _is_settled(self, walk: OpenWalk) -> bool:
+        progress = self.stream.progress
+        return (
+            isinstance(progress, Windows)
+            and walk.window is not None
+            and settled(progress, Window(*walk.window), walk.started_at)
+        )
+
+
+def _further(walk: OpenWalk, page: Page) -> OpenWalk:
+    total = walk.declared_total if page.declared_total is None else page.declared_total
+    changed = walk.declared_total is not None and total != walk.declared_total
+    return msgspec.structs.replace(
+        walk,
+        pages=walk.pages + page.worth_storing,
+        records=walk.records + (page.records or 0),
+        declared_total=total,
+        total_changed=walk.total_changed or changed,
+    )
+
+
+def _misses_partition(error: DBAPIError) -> bool:
+    # 23514 is every check's; only the text tells that no partition took the row.
+    return getattr(error.orig, "sqlstate", None) == "23514" and "no partition of relation" in str(error.orig)

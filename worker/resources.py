@@ -1,0 +1,33 @@
+"""What a job may use, in one typed value. `main.py` or a test builds it; nothing else is global."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from arq.connections import ArqRedis
+
+from collectors.stream import Marketplace, Secret, Stream
+from worker.clock import Clock
+from worker.db.engine import Sessions
+from worker.http.fetch import Fetcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Everything that is opened once per process."""
+
+    sessions: Sessions = field(repr=False)
+    redis: ArqRedis = field(repr=False)
+    fetcher: Fetcher = field(repr=False)
+    secret: Callable[[str, tuple[str, ...]], Awaitable[Secret]] = field(repr=False)  # a reference → what it stands for
+    streams: Mapping[str, Mapping[str, Stream]] = field(repr=False)  # by marketplace and name
+    clock: Clock
+    partitions_ahead: int
+    worker: str  # this process's name, for the record of runs
+
+    def stream(self, marketplace: str, name: str) -> Stream | None:
+        return self.streams.get(marketplace, {}).get(name)
+
+    def marketplace(self, name: str) -> Marketplace:
+        return next(iter(self.streams[name].values())).marketplace

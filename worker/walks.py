@@ -1,0 +1,57 @@
+"""Which walks a run has to make: the one under way first, then what is missing, then what is due to be read again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from collectors.errors import SplitWindow
+from collectors.stream import Stream, Watermark, Window, Windows
+from collectors.windows import horizon, missing, stale
+from worker.db.progress import Lease, OpenWalk, gaps, unsettled
+from worker.db.requests import asked_gaps
+
+
+ALARMING = 3  # walks in a row that grew too old
+
+
+def resumable(stream: Stream, walk: OpenWalk | None, now: datetime) -> bool:
+    """Tell whether the walk under way can go on: its cursor is trusted for `walk_max_age`."""
+    return walk is not None and now - walk.started_at <= stream.walk_max_age
+
+
+async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window | None]:
+    """Return the windows to walk now, in order; None stands for a snapshot, or for a watermark's endless walk."""
+    under_way = lease.position.walk
+    first: list[Window | None] = []
+    if under_way is not None and resumable(stream, under_way, now):
+        first = [None if under_way.window is None else Window(*under_way.window)]
+    rest: list[Window | None] = [*await _due(session, lease, stream, now)]
+    return first + [window for window in rest if window not in first]
+
+
+async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window] | list[None]:
+    if lease.key.lane == "backfill":
+        wanted = await asked_gaps(session, lease.key)
+        return missing(stream.progress, wanted, now) if isinstance(stream.progress, Windows) else wanted
+    if not isinstance(stream.progress, Windows):
+        return [None]
+    holes = await gaps(session, lease.key, horizon(stream.progress, now))
+    lacking = missing(stream.progress, holes, now)
+    again = stale(stream.progress, await unsettled(session, lease.key), now) if stream.progress.restated else []
+    return lacking + [window for window in again if window not in lacking]
+
+
+def is_endless(stream: Stream, window: Window | None) -> bool:
+    """Tell whether a walk is a watermark's own, without end: its pages are final as they are stored."""
+    return isinstance(stream.progress, Watermark) and window is None
+
+
+def halves(stream: Stream, window: Window | None) -> list[Window | None]:
+    """Split a window that holds too much. Raises SplitWindow if it cannot be split any further."""
+    grain = stream.progress.grain if isinstance(stream.progress, Windows) else None
+    if window is None or grain is None or window.end - window.start < 2 * grain:
+        raise SplitWindow(f"{stream.marketplace.name}/{stream.name} is too large to be read in one window")
+    middle = window.start + (window.end - window.start) // 2 // grain * grain
+    return [Window(window.start, middle), Window(middle, window.end)]
