@@ -8,12 +8,12 @@ raises NoProgress. Every helper can go on from the cursor of any page it has yie
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 
 from collectors.envelope import Envelope, Rows
 from collectors.errors import NoProgress, SplitWindow
-from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Walk
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Mark, Page, Pages, Request, Walk
 
 Ask = Callable[[Walk, Cursor], Request]
 Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stands → what the request says of it
@@ -62,7 +62,7 @@ def by_offset(
     """
     envelope = Envelope(rows) if pinned is None else Envelope(rows, pin=(pinned, str))
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         at = dict(walk.cursor or {"offset": 0})
         while True:
             if deepest is not None and at["offset"] > deepest:
@@ -92,7 +92,7 @@ def by_cursor(ask: Ask, *, rows: str, following: str, more: str | None = None, t
         values["total"] = (total, int)
     envelope = Envelope(rows, **values)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         at = str((walk.cursor or {}).get("cursor", ""))
         while True:
             answer = await fetch(ask(walk, {"cursor": at}))
@@ -122,7 +122,7 @@ def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
     """
     envelope = Envelope(rows)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         after = int((walk.cursor or {"after": 0})["after"])
         while True:
             answer = await fetch(ask(walk, {"after": after}))
@@ -148,7 +148,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
     envelope = Envelope(rows)
     keys = Envelope(rows, **at)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         key = dict(walk.cursor or begin(walk.window.start if walk.window else walk.since))
         while True:
             answer = await fetch(ask(walk, key))
@@ -182,7 +182,7 @@ def by_watermark(
     """
     envelope = Envelope(rows)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         at = dict(walk.cursor or {"since": begin(walk.window.start if walk.window else walk.since), "seen": None})
         while True:
             answer = await fetch(ask(walk, at))

@@ -7,7 +7,7 @@ holds no worker. The three are steps of one stream, each with its own limits.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,7 +59,7 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
     """
     envelope = Envelope(id=(report_id, str))
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncIterator[Page | Mark]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
             at = {"report": envelope.read(await fetch(create(walk, {})))["id"]}

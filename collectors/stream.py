@@ -8,7 +8,7 @@ and UTC unless a name says otherwise.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Literal
@@ -147,7 +147,7 @@ class Mark:
 
 
 Fetch = Callable[[Request], Awaitable[Answer]]
-Pages = Callable[[Fetch, Walk], AsyncIterator[Page | Mark]]
+Pages = Callable[[Fetch, Walk], AsyncGenerator[Page | Mark, None]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ lock() {
         ${UPGRADE:+"$UPGRADE"} --output-file "requirements/$output" "$@"
 }
 
-lock build.txt requirements/build.in
-lock dev.txt pyproject.toml requirements/build.in --constraint requirements/constraints.txt --extra embedded --group pyproject.toml:dev
-# The image runs what was tested: the same versions, fewer of them.
+lock dev.txt pyproject.toml requirements/build.in --constraint requirements/constraints.txt \
+    --extra embedded --group pyproject.toml:dev
+# What the image is built with and what runs in it: the versions that were tested, fewer of them.
+lock build.txt requirements/build.in --constraint requirements/dev.txt
 lock run.txt pyproject.toml --constraint requirements/dev.txt

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.embedded_place import Place, end_stray_postgres
-from worker.embedded_process import ServersNotStartedError, environment, launch, wait_until_ready
+from worker.embedded_process import ServersNotStartedError, environment, last_words, launch, wait_until_ready
 
 SUPERUSER = "postgres"
 OWNER = "collector_owner"
@@ -133,7 +133,9 @@ class Cluster:
         command: list[str | Path] = [program, "-D", target, "--no-instructions", *identity, *text, *speed]
         process = launch(command, account=self.place.account, cwd=self.place.directory, log=self.log)
         if process.wait() != 0:
-            raise ServersNotStartedError(f"PostgreSQL's files could not be made in {target}; the log is {self.log}.")
+            raise ServersNotStartedError(
+                f"PostgreSQL's files could not be made in {target} ({last_words(self.log)}); the log is {self.log}."
+            )
 
     def _refuse_another_version(self) -> None:
         made_by = (self.place.data / "PG_VERSION").read_text("ascii").strip()

@@ -117,7 +117,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], ready: Callable[[], bool]
     deadline = time.monotonic() + _READY_WITHIN
     while not ready():
         if process.poll() is not None:
-            words = _last_words(log)
+            words = last_words(log)
             kind = AddressInUseError if "in use" in words else ServersNotStartedError
             raise kind(f"{name} ended as soon as it was started ({words}); its log is {log}.")
         if time.monotonic() > deadline:
@@ -127,9 +127,10 @@ def wait_until_ready(process: subprocess.Popen[bytes], ready: Callable[[], bool]
         time.sleep(_POLL)
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
+    """What the log ends with: the line that tells why, if one does."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines()[-20:] if line.strip()]
-    telling = [line for line in lines if "in use" in line or "FATAL" in line]
+    telling = [line for line in lines if "in use" in line or "FATAL" in line or "error:" in line]
     return (telling or lines or ["it wrote nothing"])[-1].strip().rstrip(".")
 
 

@@ -264,7 +264,7 @@ class _Run:
 
 def _backoff(attempts: int) -> timedelta:
     """Return a random wait, exponential in the attempts, of at most an hour (full jitter)."""
-    longest = min(timedelta(seconds=15) * 2 ** min(attempts, 16), _LONGEST_BACKOFF)
+    longest: timedelta = min(timedelta(seconds=15) * 2 ** min(attempts, 16), _LONGEST_BACKOFF)
     return timedelta(seconds=1) + longest * random.random()  # noqa: S311 - nothing is guessed from it
 
 

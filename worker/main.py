@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import structlog
-from arq import cron, func
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,18 +16,22 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from collectors.registry import STREAMS
 from collectors.stream import Stream
-from worker import client, jobs, schedule
-from worker.clock import TOO_FAR, Clock
+from worker import schedule
+from worker.clock import Clock
 from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
-from worker.db.progress import AccountId, SliceKey
-from worker.db.tenancy import OrganizationId, system_transaction
+from worker.db.tenancy import system_transaction
+from worker.functions import FUNCTIONS, cron_jobs
+from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
+from worker.http.limits import Limits
+from worker.http.pools import Pools, trusted
+from worker.http.proxies import Health
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
 from worker.secrets import resolve
-from worker.settings import Settings, redis_parts
+from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -72,13 +72,12 @@ async def open_resources(
                 await session.execute(_PUT_OFF, {"key": key, "until": until})
 
         fetcher = Fetcher(
-            redis,
+            pools=Pools(trusted(settings.ca_file)),
+            limits=Limits(redis, scale=settings.rate_scale, on_long_wait=write_long_wait),
+            budget=ByteBudget(settings.body_budget_mb << 20),
+            health=Health(clock.now),
             hosts=settings.hosts,
-            ca_file=settings.ca_file,
-            rate_scale=settings.rate_scale,
-            body_budget=settings.body_budget_mb << 20,
             now=clock.now,
-            on_long_wait=write_long_wait,
         )
         stack.push_async_callback(fetcher.aclose)
         resources = Resources(
@@ -91,7 +90,7 @@ async def open_resources(
             partitions_ahead=settings.partitions_ahead,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
-        await correct_clock(resources)
+        await schedule.correct_clock(resources)
         async with system_transaction(sessions) as session:
             waits = {row.key: row.not_before for row in await session.execute(_WAITS)}
         await fetcher.limits.restore(waits)
@@ -111,97 +110,14 @@ def build_worker(settings: Settings, resources: Resources) -> CollectorWorker:
     worker = CollectorWorker(
         **worker_options(
             redis=resources.redis,
-            functions=[
-                func(_guarded(collect_job), name="collect"),
-                func(_guarded(request_collection), name="request_collection"),
-            ],
-            cron_jobs=[
-                _cron(tick_job, second=set(range(0, 60, 10)), timeout=8, run_at_startup=True),
-                _cron(partitions_job, minute={7}, second=0, timeout=30),
-                _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=30),
-                _cron(clock_job, second={30}, timeout=10),
-            ],
+            functions=FUNCTIONS,
+            cron_jobs=cron_jobs(),
             max_jobs=settings.max_jobs,
             health_file=settings.health_file,
         )
     )
     worker.ctx.update(resources=resources, stopping=lambda: worker.is_stopping)
     return worker
-
-
-async def collect_job(ctx: dict[str, Any], *args: str) -> None:
-    organization, account, marketplace, stream, slice_name, lane = args
-    key = SliceKey(
-        organization_id=OrganizationId(UUID(organization)),
-        account_id=AccountId(UUID(account)),
-        marketplace=marketplace,
-        stream=stream,
-        slice=slice_name,
-        lane=lane,
-    )
-    await jobs.collect_slice(ctx["resources"], key, stopping=ctx["stopping"])
-
-
-async def request_collection(  # the arguments are the interface of the job, for clients in any language
-    ctx: dict[str, Any],
-    organization_id: str,
-    account_id: str,
-    stream: str,
-    since: str | None = None,
-    until: str | None = None,
-    slice: str | None = None,  # noqa: A002
-) -> None:
-    """Write a request down that a plain arq client enqueued by name, and make it due."""
-    resources: Resources = ctx["resources"]
-    window = client.parse_window(since, until, resources.clock.now())
-    asker = client.Client(resources.sessions, resources.redis, resources.streams)
-    await asker.request(organization_id, account_id, stream, slice=slice, window=window, asked_by="arq")
-
-
-async def tick_job(ctx: dict[str, Any]) -> None:
-    await schedule.tick(ctx["resources"])
-
-
-async def partitions_job(ctx: dict[str, Any]) -> None:
-    await schedule.keep_partitions_ahead(ctx["resources"])
-
-
-async def reconcile_job(ctx: dict[str, Any]) -> None:
-    await schedule.reconcile(ctx["resources"])
-
-
-async def clock_job(ctx: dict[str, Any]) -> None:
-    await correct_clock(ctx["resources"])
-
-
-async def correct_clock(resources: Resources) -> None:
-    """Take the database's time as the truth, and say so when ours is far from it."""
-    async with system_transaction(resources.sessions) as session:
-        now = (await session.execute(_NOW)).scalar_one()
-    if not resources.clock.correct(now):
-        log.error("the clock is wrong", skew=str(resources.clock.skew), alarm_over=str(TOO_FAR))
-
-
-def _cron(job: Callable[[dict[str, Any]], Any], **when: Any) -> Any:
-    # keep_result: a worker that lags must not run the same tick again a minute later.
-    return cron(_guarded(job), name=f"cron:{job.__name__}", keep_result=300, max_tries=1, **when)
-
-
-def _guarded(job: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep arq from seeing an error: it would be final there, and PostgreSQL offers the work again anyway."""
-
-    async def guarded(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        try:
-            await job(ctx, *args, **kwargs)
-        except (DBAPIError, RedisError, OSError) as error:
-            log.warning("a server failed", job=job.__name__, error=str(error).partition("\n")[0])
-        except (ValueError, LookupError) as error:
-            log.warning("refused", job=job.__name__, why=str(error))
-        except Exception:
-            log.exception("a mistake of ours", job=job.__name__)
-
-    guarded.__qualname__ = job.__qualname__
-    return guarded
 
 
 async def _wait_for_database(engine: AsyncEngine, within: timedelta) -> None:

@@ -12,7 +12,6 @@ from collectors.windows import horizon, missing, stale
 from worker.db.progress import Lease, OpenWalk, gaps, unsettled
 from worker.db.requests import asked_gaps
 
-
 ALARMING = 3  # walks in a row that grew too old
 
 

@@ -36,6 +36,8 @@ def judge(answer: Answer) -> None:
             raise SplitWindow(words)
         case (401, _) | (403, 16):  # 16: unauthenticated
             raise AccountRefused(words)
+        case 403, 7 if "api-key" in refusal.message.lower():  # [live] the same code for a key that is wrong
+            raise AccountRefused(words)
         case 403, 7:  # permission denied: no subscription or scope; the key itself is good
             raise StreamUnavailable(words)
         case (429, _) | (_, 8):  # 8: exhausted

@@ -26,7 +26,7 @@ async def audit(connection: AsyncConnection) -> list[Finding]:
 
 # A tenant table is core.organization and whatever else has organization_id; with its partitions it is a family.
 _SCENE = """
-WITH tenant_table AS (
+WITH RECURSIVE tenant_table AS (
     SELECT c.oid, c.relowner
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -47,6 +47,13 @@ WITH tenant_table AS (
     SELECT p.*, coalesce(pg_catalog.pg_get_expr(polqual, polrelid), '') AS using_text,
            coalesce(pg_catalog.pg_get_expr(polwithcheck, polrelid), '') AS check_text
     FROM pg_catalog.pg_policy p WHERE polrelid IN (SELECT oid FROM tenant_table)
+), shows_rows AS (
+    SELECT relid FROM family
+    UNION
+    SELECT w.ev_class
+    FROM shows_rows s
+    JOIN pg_catalog.pg_depend d ON d.refobjid = s.relid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid
 ), our_function AS (
     SELECT p.* FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -134,14 +141,12 @@ _CHECKS = (
       AND (n.nspname IS NULL OR n.nspname IN ('core', 'raw', 'collect', 'app'))
     """,
     """
-    SELECT DISTINCT 'a view shows the rows that its owner sees: it needs security_invoker', c.oid::regclass::text, NULL
-    FROM pg_catalog.pg_depend d
-    JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
-    JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
-    WHERE d.refobjid IN (SELECT relid FROM family)
-      AND (c.relkind = 'm' OR c.relkind = 'v' AND NOT EXISTS (
+    SELECT 'a view shows the rows that its owner sees: it needs security_invoker', c.oid::regclass::text, NULL
+    FROM shows_rows s
+    JOIN pg_catalog.pg_class c ON c.oid = s.relid
+    WHERE c.relkind = 'm' OR c.relkind = 'v' AND NOT EXISTS (
               SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o
-              WHERE o.option_name = 'security_invoker' AND o.option_value::boolean))
+              WHERE o.option_name = 'security_invoker' AND o.option_value::boolean)
     """,
     # raw.ensure_partition must own what it makes. It takes a month and returns a number.
     """

@@ -28,21 +28,28 @@ def downgrade(owner_url: str, revision: str) -> None:
 async def require_current(connection: AsyncConnection) -> None:
     """Raise NotMigrated unless the database is at the newest revision that we know."""
     needed = ScriptDirectory.from_config(_config()).get_current_head()
-    # A role that may not look has not been granted anything by our migrations either.
-    readable = await connection.execute(
-        text(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = 'meta' AND c.relname = 'alembic_version' "
-            "AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))"
+    readable = (await connection.execute(_MAY_READ_REVISION)).scalar_one_or_none()
+    if readable is False:
+        role = (await connection.execute(text("SELECT current_user"))).scalar_one()
+        raise NotMigrated(
+            f"the role {role} may not read the revision of the database: connect as collector_worker or collector_owner"
         )
-    )
     found: str | None = None
-    if readable.scalar_one():
+    if readable:
         found = (await connection.execute(text("SELECT version_num FROM meta.alembic_version"))).scalar_one_or_none()
     if found != needed:
         raise NotMigrated(
             f"the database is at revision {found or 'none'}, this version needs {needed}: run `collector migrate`"
         )
+
+
+# No row where there is no such table. to_regclass would fail for a role that may not look into the schema.
+_MAY_READ_REVISION = text("""
+SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'meta' AND c.relname = 'alembic_version'
+""")
 
 
 def _config(owner_url: str | None = None) -> Config:

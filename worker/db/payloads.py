@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import Table, insert, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,7 +40,7 @@ def page_row(page: Page, page_number: int) -> PageRow:
 
 
 # The table, not the class: the ORM would split the rows by which of their columns are None.
-_INSERT = insert(Payload.__table__)
+_INSERT = insert(cast("Table", Payload.__table__))
 
 _EARLIER_PAGES = text("""
 SELECT page_number, sha256, coalesce(same_as, id) AS id, coalesce(same_as_fetched_at, fetched_at) AS fetched_at

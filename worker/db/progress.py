@@ -6,7 +6,6 @@ times) are the database's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NewType
@@ -244,7 +243,8 @@ async def earlier_walk(session: AsyncSession, key: SliceKey, window: Window | No
 
 async def gaps(session: AsyncSession, key: SliceKey, until: datetime) -> list[Window]:
     """Return what is wanted before `until` and not covered."""
-    return _windows((await session.execute(_GAPS, {**key.columns(), "until": until})).mappings())
+    rows = await session.execute(_GAPS, {**key.columns(), "until": until})
+    return [Window(row.since, row.until) for row in rows]
 
 
 async def unsettled(session: AsyncSession, key: SliceKey) -> list[tuple[Window, datetime]]:
@@ -255,7 +255,3 @@ async def unsettled(session: AsyncSession, key: SliceKey) -> list[tuple[Window, 
 
 async def wanted_from(session: AsyncSession, key: SliceKey) -> datetime | None:
     return (await session.execute(_WANTED_FROM, key.columns())).scalar_one_or_none()
-
-
-def _windows(rows: Iterable[Mapping[str, Any]]) -> list[Window]:
-    return [Window(row["since"], row["until"]) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from isal import isal_zlib
 
@@ -20,6 +20,7 @@ _PIECE = 256 * 2**10  # decompressed at a time: a bomb is noticed after this muc
 _GZIP = 31  # wbits of zlib: gzip's wrapper
 _ZLIB = 15
 _RAW = -15
+_Broken = cast("type[Exception]", isal_zlib.error)  # isal's stub calls it an instance
 
 
 @dataclass
@@ -144,13 +145,15 @@ async def _read(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold) -> byt
                 pieces.append(piece)
                 if is_error and decoded >= ERROR_CAP:
                     return b"".join(pieces)[:ERROR_CAP]
-        except isal_zlib.error:
+        except _Broken:
             raise Later(f"{_named(answer)} is broken: it cannot be unpacked", answer=answer) from None
     if not decoder.complete:
         raise Later(f"{_named(answer)} is cut off: its compression does not end", answer=answer)
     body = b"".join(pieces)
     if decoder.unknown:
-        raise Malformed(f"{_named(answer)} has an encoding that we did not ask for: {decoder.unknown!r}", replace(answer, body=body))
+        raise Malformed(
+            f"{_named(answer)} has an encoding that we did not ask for: {decoder.unknown!r}", replace(answer, body=body)
+        )
     return body
 
 
@@ -216,7 +219,7 @@ class _Unpacked:
             if piece:
                 yield piece
             elif rest and not self._unpacker.eof:
-                raise isal_zlib.error("it does not go on")
+                raise _Broken("it does not go on")
 
     def _form(self, start: bytes) -> int:
         if self._wbits is None:

@@ -83,9 +83,7 @@ class Limits:
         return wait
 
     @asynccontextmanager
-    async def slots(
-        self, keys: Sequence[Keyed], *, max_wait: timedelta = IN_PLACE
-    ) -> AsyncIterator[timedelta]:
+    async def slots(self, keys: Sequence[Keyed], *, max_wait: timedelta = IN_PLACE) -> AsyncIterator[timedelta]:
         """Hold one slot of each bucket that counts requests under way; yields how long that took.
 
         Raises RateLimited when none is free within `max_wait`, PutOff without Valkey.
@@ -124,9 +122,7 @@ class Limits:
         async with _reached():
             for bucket, key in keys:
                 if bucket.scope is Scope.SLOTS:
-                    await self._fill(
-                        keys=[key], args=[bucket.rate.burst, _microseconds(min(wait, bucket.rate.every))]
-                    )
+                    await self._fill(keys=[key], args=[bucket.rate.burst, _microseconds(min(wait, bucket.rate.every))])
             if not counted:
                 return
             opens = await self._shut(keys=counted, args=[_microseconds(wait), _microseconds(_REMEMBERED)])

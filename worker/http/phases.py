@@ -30,23 +30,23 @@ class NotSent(Later):
 class Attempt:
     """How far one attempt got. `trace` is httpcore's extension of that name."""
 
-    def __init__(self, named: str, proxy: Proxy | None, *, tls: bool) -> None:
+    def __init__(self, named: str, proxy: Proxy | None) -> None:
         self._named = named  # method, host and path: what may stand in a message
         self._proxy = proxy
         self._deadline = asyncio.timeout(TUNNEL_DEADLINE)
         self._started = 0.0
         self._connecting = False
-        self._up_at = _up_at(proxy, tls=tls)
+        self._up_at = _up_at(proxy)
         self.is_up = False
         self.was_reused = False
         self.has_answered = False
 
     async def trace(self, event: str, _: Mapping[str, object]) -> None:
-        if event == "connection.connect_tcp.started":
-            self._connecting = True
         if self.is_up:
             return
-        if event == self._up_at:
+        if event.endswith(".connect_tcp.started"):
+            self._connecting = True
+        elif event == self._up_at:
             self._is_up()
         elif event == "http11.send_request_headers.started" and not self._connecting:
             self.was_reused = True
@@ -86,14 +86,18 @@ class Attempt:
         return Later(f"{told}{through}")
 
 
-def _up_at(proxy: Proxy | None, *, tls: bool) -> str:
+def _up_at(proxy: Proxy | None) -> str:
+    """Name the event after which we speak to the marketplace itself, by TLS always."""
     if proxy is None:
-        return "connection.start_tls.complete" if tls else "connection.connect_tcp.complete"
-    if proxy.url.startswith("socks5:"):
-        return "socks.start_tls.complete"
-    return "proxy.start_tls.complete"
+        return "connection.start_tls.complete"
+    return "socks.start_tls.complete" if proxy.url.startswith("socks5:") else "proxy.start_tls.complete"
 
 
 def _words(error: Exception) -> str:
-    """Say what happened. Only a proxy's refusal has words worth repeating, and they are a status line."""
-    return f"{type(error).__name__} {error}" if isinstance(error, httpx.ProxyError) else type(error).__name__
+    """Say what happened. The words of most errors may quote the request; these two quote the network only."""
+    match error:
+        case httpx.ProxyError():
+            return f"ProxyError {str(error)[:3]}"  # the status; the rest is the proxy's own text
+        case httpx.ConnectError():
+            return f"ConnectError {error}"
+    return type(error).__name__

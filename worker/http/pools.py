@@ -1,3 +1,4 @@
+# ruff: noqa: TID251 - clients are made here
 """One small pool of connections per proxy, over transports that are replaced when they may have lost a slot.
 
 httpx 0.28.1 (httpcore 1.0.9) loses a slot of its pool for ever when TLS fails after CONNECT, and sometimes when a

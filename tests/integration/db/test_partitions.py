@@ -55,7 +55,7 @@ async def test_months_end_where_the_next_begin_in_utc(sessions: Sessions) -> Non
 async def test_the_callers_time_zone_does_not_move_the_bounds(
     database: Database, sessions: Sessions, zone: str
 ) -> None:
-    """Bounds are read in the zone of whoever asks unless they say theirs: a gap that nobody sees until a page falls in."""
+    """Bounds without a zone are read in that of whoever asks: a gap that nobody sees until a page falls into it."""
     async with database.connect("collector_worker") as connection:
         await connection.execute(f"SET timezone = '{zone}'")
         for offset in (4, 5):
@@ -164,12 +164,11 @@ async def test_a_half_detached_month_is_reported_with_its_cure(
 ) -> None:
     month = months_later(1)
     partition = partition_of("raw.payload", month)
-    async with database.connect("collector_reader_all") as reader:
-        async with reader.transaction():
-            await reader.execute("SELECT FROM raw.payload")
-            await owner.execute("SET lock_timeout = '100ms'")
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await owner.execute(f"ALTER TABLE raw.payload DETACH PARTITION {partition} CONCURRENTLY")
+    async with database.connect("collector_reader_all") as reader, reader.transaction():
+        await reader.execute("SELECT FROM raw.payload")
+        await owner.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await owner.execute(f"ALTER TABLE raw.payload DETACH PARTITION {partition} CONCURRENTLY")
     assert await months_ahead(sessions, NOW) == 0
     with refused(NOT_NOW, saying="FINALIZE"):
         await ensure_month(sessions, month)

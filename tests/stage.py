@@ -1,0 +1,180 @@
+"""The whole stage for a test: sandbox marketplaces, tenants with accounts, and a worker to run on it.
+
+A pytest plugin. The database is entered as the restricted role; only setting the stage uses the owner's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from collectors.registry import STREAMS
+from sandbox.server import Sandbox
+from tests.servers import Database
+from worker import schedule
+from worker.client import Client
+from worker.db.progress import AccountId, SliceKey
+from worker.db.tenancy import OrganizationId
+from worker.jobs import collect_slice
+from worker.main import open_resources
+from worker.resources import Resources
+from worker.settings import Settings, load
+
+PAGE_LIMITS = {
+    "wildberries/orders": 40,
+    "wildberries/cards": 25,
+    "wildberries/prices": 25,
+    "wildberries/fin_detail": 40,
+    "wildberries/order_feed": 40,
+    "wildberries/feedbacks": 7,
+    "ozon/products": 25,
+    "ozon/fbs_postings": 8,
+    "ozon/accruals_by_day": 12,
+    "yandex_market/campaigns": 2,
+    "yandex_market/orders_stats": 10,
+    "yandex_market/orders": 20,
+    "yandex_market/prices": 30,
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    organization_id: OrganizationId
+    id: AccountId
+    marketplace: str
+    seller: str
+
+    def key(self, stream: str, slice_name: str = "", lane: str = "live") -> SliceKey:
+        return SliceKey(
+            organization_id=self.organization_id,
+            account_id=self.id,
+            marketplace=self.marketplace,
+            stream=stream,
+            slice=slice_name,
+            lane=lane,
+        )
+
+
+@dataclass
+class Stage:
+    """A sandbox, a database, a queue and the accounts on it."""
+
+    box: Sandbox
+    database: Database
+    settings: Settings
+    secrets: Path
+    accounts: list[Account] = field(default_factory=list)
+
+    async def add_organization(self, name: str) -> OrganizationId:
+        async with self.database.connect("collector_admin") as admin:
+            return OrganizationId(
+                await admin.fetchval("INSERT INTO core.organization (name) VALUES ($1) RETURNING id", name)
+            )
+
+    async def add_account(
+        self, organization_id: OrganizationId, marketplace: str, *, number: int = 1, proxy_group: str | None = None
+    ) -> Account:
+        seller = self.box.seller(marketplace, number)
+        secret = self.secrets / f"{marketplace}-{number}"
+        secret.write_text(self.box.credentials(marketplace, seller))
+        async with self.database.connect("collector_admin") as admin:
+            account_id: UUID = await admin.fetchval(
+                "INSERT INTO core.marketplace_account"
+                " (organization_id, marketplace, name, external_id, secret_ref, proxy_group)"
+                " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+                organization_id,
+                marketplace,
+                f"{marketplace} {number}",
+                seller,
+                f"file:{secret}",
+                proxy_group,
+            )
+        account = Account(organization_id, AccountId(account_id), marketplace, seller)
+        self.accounts.append(account)
+        return account
+
+    @asynccontextmanager
+    async def resources(self, **options: Any) -> AsyncIterator[Resources]:
+        """What a worker would have, with the rows of every account made."""
+        async with open_resources(self.settings, **options) as resources:
+            await schedule.reconcile(resources)
+            yield resources
+
+    def client(self, resources: Resources) -> Client:
+        return Client(resources.sessions, resources.redis, resources.streams)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a worker in a process of its own."""
+        redis_url = self.settings.redis_url
+        assert redis_url is not None
+        return {
+            **os.environ,  # noqa: TID251 - a child needs PATH
+            "COLLECTOR_DATABASE_URL": self.database.worker_url,
+            "COLLECTOR_OWNER_DATABASE_URL": self.database.owner_url,
+            "COLLECTOR_REDIS_URL": redis_url.get_secret_value(),
+            "COLLECTOR_HOSTS": json.dumps(dict(self.box.hosts)),
+            "COLLECTOR_CA_FILE": str(self.box.ca_file),
+            "COLLECTOR_RATE_SCALE": str(self.settings.rate_scale),
+            "COLLECTOR_HOME": str(self.secrets),
+            "COLLECTOR_HEALTH_FILE": str(self.secrets / "alive"),
+            "COLLECTOR_LOG_FORMAT": "json",
+        }
+
+    async def rows(self, sql: str, *arguments: Any) -> list[Any]:
+        """Ask the database as the role that may read every tenant."""
+        async with self.database.connect("collector_reader_all") as reader:
+            return list(await reader.fetch(sql, *arguments))
+
+    async def value(self, sql: str, *arguments: Any) -> Any:
+        return (await self.rows(sql, *arguments))[0][0]
+
+
+async def run_all(
+    resources: Resources, account: Account, stream: str, *, stopping: Callable[[], bool] = lambda: False
+) -> None:
+    """Run every live slice of a stream once, as the job would."""
+    async with schedule.tenant_transaction(resources.sessions, account.organization_id) as session:
+        found = await session.execute(
+            schedule.text(
+                "SELECT slice FROM collect.stream_state WHERE marketplace_account_id = :account"
+                " AND stream = :stream AND lane = 'live' AND state <> 'retired' ORDER BY slice"
+            ),
+            {"account": account.id, "stream": stream},
+        )
+        slices = found.scalars().all()
+    assert slices, f"{stream} has no slices"
+    for name in slices:
+        await collect_slice(resources, account.key(stream, name), stopping=stopping)
+
+
+@pytest.fixture
+async def stage(database: Database, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A fresh stage without limits on the rate: a test that is about limits makes its own."""
+    async with Sandbox(tmp_path / "sandbox", page_limits=PAGE_LIMITS, rate_scale=math.inf) as box:
+        yield Stage(box, database, stage_settings(box, database, redis_url), tmp_path)
+
+
+def stage_settings(box: Sandbox, database: Database, redis_url: str, *, rate_scale: float = 1e6) -> Settings:
+    return load(
+        database_url=database.worker_url,
+        owner_database_url=database.owner_url,
+        redis_url=redis_url,
+        hosts=dict(box.hosts),
+        ca_file=box.ca_file,
+        rate_scale=rate_scale,
+        pool_size=5,
+    )
+
+
+def every_stream(marketplace: str) -> list[str]:
+    """Every stream, those that list the slices of others first."""
+    return sorted(STREAMS[marketplace], key=lambda name: name != "campaigns")
