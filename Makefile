@@ -22,7 +22,7 @@ check: $(READY)  ## style, types and import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 lock:  ## write requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	@sh requirements/lock.sh

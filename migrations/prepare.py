@@ -87,9 +87,9 @@ def prepare(connection: Connection) -> None:
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
-        login = connection_login(connection)
+        login = _login_of(connection)
         raise MigrationRefused(
-            f"the login role {login} may not make the roles of bronze-collector ({error.orig}): "
+            f"the login role {login} may not make the roles of bronze-collector ({_words_of(error)}): "
             "migrate once as a superuser, or give it CREATEROLE and ADMIN OPTION on the roles that exist"
         ) from None
     connection.execute(text("SET ROLE collector_owner"))
@@ -98,9 +98,15 @@ def prepare(connection: Connection) -> None:
     connection.commit()
 
 
-def connection_login(connection: Connection) -> str:
+def _login_of(connection: Connection) -> str:
     connection.rollback()
     return str(connection.execute(text("SELECT session_user")).scalar_one())
+
+
+def _words_of(error: DBAPIError) -> str:
+    """What the server said, without the class names and the statement around it."""
+    said = error.orig.__cause__ if error.orig is not None else None
+    return str(said or error.orig).splitlines()[0]
 
 
 def _take_turn(connection: Connection) -> None:

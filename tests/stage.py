@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,8 @@ from uuid import UUID
 import pytest
 
 from collectors.registry import STREAMS
-from sandbox.server import Sandbox
+from sandbox.clock import Clock
+from sandbox.server import Play, Sandbox
 from tests.servers import Database
 from worker import schedule
 from worker.client import Client
@@ -32,7 +34,7 @@ from worker.settings import Settings, load
 PAGE_LIMITS = {
     "wildberries/orders": 40,
     "wildberries/cards": 25,
-    "wildberries/prices": 25,
+    "wildberries/prices": 7,
     "wildberries/fin_detail": 40,
     "wildberries/order_feed": 40,
     "wildberries/feedbacks": 7,
@@ -138,6 +140,17 @@ class Stage:
         return (await self.rows(sql, *arguments))[0][0]
 
 
+    async def pass_waits(self) -> None:
+        """Let every wait that was written down be over, as time would."""
+        async with self.database.connect("collector_admin") as admin:
+            await admin.execute("UPDATE collect.stream_state SET not_before = NULL")
+
+    async def make_due(self) -> None:
+        """Let every live slice be due, as time would."""
+        async with self.database.connect("collector_admin") as admin:
+            await admin.execute("UPDATE collect.stream_state SET next_due_at = now(), not_before = NULL")
+
+
 async def run_all(
     resources: Resources, account: Account, stream: str, *, stopping: Callable[[], bool] = lambda: False
 ) -> None:
@@ -158,8 +171,14 @@ async def run_all(
 
 @pytest.fixture
 async def stage(database: Database, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A fresh stage without limits on the rate: a test that is about limits makes its own."""
-    async with Sandbox(tmp_path / "sandbox", page_limits=PAGE_LIMITS, rate_scale=math.inf) as box:
+    """A fresh stage whose data stand still, without limits on the rate: a test about limits makes its own."""
+    async with Sandbox(
+        tmp_path / "sandbox",
+        clock=Clock.frozen(datetime.now(UTC)),
+        page_limits=PAGE_LIMITS,
+        rate_scale=math.inf,
+        play=Play(scale=0.3, report_polls=1),
+    ) as box:
         yield Stage(box, database, stage_settings(box, database, redis_url), tmp_path)
 
 

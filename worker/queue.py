@@ -130,7 +130,7 @@ async def ping(redis: ArqRedis, within: timedelta) -> None:
     except (AuthenticationError, AuthorizationError, NoPermissionError):
         reason = "refuses us: check user, password and rights"
     except (RedisError, OSError) as error:
-        reason = f"cannot be used: {error}"
+        reason = f"cannot be used ({error}): check that it runs and that the address is right"
     else:
         return
     raise QueueUnavailable(f"Redis at {_place(redis)} {reason}")

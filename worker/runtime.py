@@ -27,11 +27,11 @@ from worker.queue import PAYLOAD_LIFE, QUEUE, deserialize, serialize
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _JOB_TIMEOUT = 150  # seconds; runs end by themselves at a page boundary after 120
-_ITERATION_WITHIN = 10.0  # seconds; redis-py itself would try a silent server for half a minute before it says so
+_ITERATION_WITHIN = 5.0  # seconds; redis-py itself would try a silent server for half a minute before it says so
 _CLOSE_WITHIN = 8.0  # seconds; with the wait for running jobs it stays under a container's grace of 40
 _LONGEST_BACKOFF = 5.0
 _MISSED_FOR = timedelta(minutes=1)
-_ALIVE_WITHIN = timedelta(seconds=30)  # the longest turn of a live loop: an iteration and a backoff, doubled
+_ALIVE_WITHIN = timedelta(seconds=30)  # three times the longest turn of a live loop, an iteration and a backoff
 
 # arq leaves running jobs at the head of the queue, and its own claim asks for each of them in four round trips. This
 # one walks past them on the server. The keys are arq's, so that its stock workers and this one may share a queue.

@@ -81,6 +81,6 @@ YANDEX_MARKET = Marketplace(
     judge=judge,
     file_hosts=(".yandex.ru", ".yandex.net"),
     # Requests at the same time: 4 for one campaign or business, counted here for the whole seller. An entry is given
-    # back when its request ends, or at the latest after `every`.
-    buckets=(Bucket(name="parallel", scope=Scope.SLOTS, rate=Rate(timedelta(minutes=2), burst=4)),),
+    # back when its request ends; one that a killed worker held is free after `every`.
+    buckets=(Bucket(name="parallel", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=4)),),
 )

@@ -1,25 +1,52 @@
 """The main job: what the sandbox holds is in raw.page, byte for byte, for its tenant alone."""
 
-import asyncio
+import pytest
 
+from tests.oracle import assert_honest, assert_whole, netted_order_ids
 from tests.stage import Stage, every_stream, run_all
 
 MARKETPLACES = ("wildberries", "ozon", "yandex_market")
 
 
-async def test_every_stream_is_brought_whole_and_every_stored_body_was_served(stage: Stage) -> None:
-    organization = await stage.add_organization("Sunrise")
-    accounts = [await stage.add_account(organization, marketplace) for marketplace in MARKETPLACES]
+@pytest.mark.parametrize("marketplace", MARKETPLACES)
+async def test_every_stream_is_brought_whole_and_byte_for_byte(stage: Stage, marketplace: str) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), marketplace)
+    streams = every_stream(marketplace)
     async with stage.resources() as resources:
-        for account in accounts:
-            for stream in every_stream(account.marketplace):
-                for _ in range(8):
-                    await run_all(resources, account, stream)
-                    left = await stage.rows("select outcome,error from collect.run where stream=$1 order by started_at desc limit 1", stream)
-                    if "report" not in (left[0][1] or ""): break
-                    await asyncio.sleep(1)
-    for r in await stage.rows("select marketplace, stream, slice, lane, outcome, error, pages, records, requests, bytes, finished_at-started_at from collect.run order by started_at"): print(tuple(r))
-    for r in await stage.rows("select marketplace, stream, slice, state, next_due_at, not_before, attempts,last_error from collect.stream_state"): print(tuple(r))
-    served={s["sha256"] for s in stage.box.served()}
-    stored=await stage.rows("select encode(sha256,'hex') from raw.page")
-    print(len(stored), len(served), all(r[0] in served for r in stored))
+        for stream in streams:
+            await run_all(resources, account, stream)
+    outcomes = await stage.rows("SELECT DISTINCT stream, outcome, error FROM collect.run WHERE outcome <> 'done'")
+    assert [row["stream"] for row in outcomes] == ["united_netting"] * (marketplace == "yandex_market"), outcomes
+    await assert_whole(stage, account, [stream for stream in streams if stream != "united_netting"])
+    await assert_honest(stage)
+
+
+async def test_a_second_run_brings_only_what_is_new(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    async with stage.resources() as resources:
+        for _ in range(2):
+            for stream in every_stream("wildberries"):
+                await run_all(resources, account, stream)
+            bodies = await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NULL")
+            await stage.make_due()
+        assert await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NULL") == bodies
+        assert await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NOT NULL") > 0
+        await assert_whole(stage, account, every_stream("wildberries"))
+        await assert_honest(stage)
+
+
+async def test_a_report_is_created_once_although_every_step_is_another_run(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "yandex_market")
+    for _ in range(12):
+        async with stage.resources() as resources:  # a new worker each time
+            await run_all(resources, account, "united_netting")
+        await stage.pass_waits()
+    walks = await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL")
+    assert walks >= 3
+    assert stage.box.requests()["yandex_market/united_netting/create"] == walks
+    files = await stage.rows("SELECT file_name, body, body_reason FROM raw.page WHERE file_name IS NOT NULL")
+    assert files
+    for file in files:
+        assert file["body_reason"] == "a file"
+        assert file["file_name"].endswith(".zip")
+        assert netted_order_ids(file["body"])

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import httpcore
 import httpx
 
 from collectors.errors import Later, OtherProxy, TryAgain
@@ -36,16 +37,21 @@ class Attempt:
         self._deadline = asyncio.timeout(TUNNEL_DEADLINE)
         self._started = 0.0
         self._connecting = False
+        self._socket: httpcore.AsyncNetworkStream | None = None
         self._up_at = _up_at(proxy)
         self.is_up = False
         self.was_reused = False
         self.has_answered = False
 
-    async def trace(self, event: str, _: Mapping[str, object]) -> None:
+    async def trace(self, event: str, told: Mapping[str, object]) -> None:
         if self.is_up:
             return
         if event.endswith(".connect_tcp.started"):
             self._connecting = True
+        elif event.endswith(".connect_tcp.complete"):
+            stream = told["return_value"]
+            assert isinstance(stream, httpcore.AsyncNetworkStream)
+            self._socket = stream
         elif event == self._up_at:
             self._is_up()
         elif event == "http11.send_request_headers.started" and not self._connecting:
@@ -64,8 +70,17 @@ class Attempt:
             async with self._deadline:
                 yield
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
+            await self._close_half_open()
             # Not chained: the error carries the request, whose headers are the credentials.
             raise self._meaning(error) from None
+        except asyncio.CancelledError:
+            await self._close_half_open()
+            raise
+
+    async def _close_half_open(self) -> None:
+        # httpcore forgets a socket whose TLS was cut off by a cancellation; it would stay open until it is collected.
+        if self._socket is not None and not self.is_up:
+            await self._socket.aclose()
 
     def _meaning(self, error: Exception) -> TryAgain:
         told = f"{self._named}: {_words(error)}"

@@ -22,6 +22,7 @@ from worker.http.proxies import Proxy
 
 # httpx 0.28's pool costs O(connections²) per request, so it is kept small; a proxy has few accounts.
 _CONNECTIONS = 6
+_DIRECT_CONNECTIONS = 20  # all accounts without a proxy share it
 # Below the 60-75 s after which proxies and load balancers drop an idle connection.
 _KEEPALIVE_SECONDS = 40.0
 _TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
@@ -58,14 +59,16 @@ class Pools:
             await client.aclose()
 
     def _make(self, proxy: Proxy | None) -> httpx.AsyncClient:
+        connections = _DIRECT_CONNECTIONS if proxy is None else _CONNECTIONS
+
         def transport() -> httpx.AsyncHTTPTransport:
             return httpx.AsyncHTTPTransport(
                 verify=self._context,
                 trust_env=False,
                 http2=False,
                 limits=httpx.Limits(
-                    max_connections=_CONNECTIONS,
-                    max_keepalive_connections=_CONNECTIONS,
+                    max_connections=connections,
+                    max_keepalive_connections=connections,
                     keepalive_expiry=_KEEPALIVE_SECONDS,
                 ),
                 proxy=None if proxy is None else self._through(proxy),

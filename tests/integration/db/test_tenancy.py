@@ -140,7 +140,7 @@ async def test_a_lost_connection_is_replaced(sessions: Sessions, database: Datab
                 pid = await session.scalar(text("SELECT pg_backend_pid()"))
                 async with database.connect("postgres") as superuser:
                     ended.append(await superuser.fetchval("SELECT pg_terminate_backend($1, 5000)", pid))
-            return await session.scalar(text("SELECT 1")) == 1
+            return bool(await session.scalar(text("SELECT true")))
 
     assert await retry_conflicts(attempt, sleep=no_wait)
     assert ended == [True]
@@ -195,8 +195,8 @@ async def test_an_engine_for_pgbouncer_keeps_no_prepared_statements(
         async with tenant_transaction(sessions, tenants[0].organization_id) as session:
             await session.execute(select(Payload.id).where(Payload.stream == "orders"))
     async with sessions() as session:
-        kept = await session.scalar(text("SELECT count(*) FROM pg_prepared_statements WHERE statement !~ 'prepared'"))
-    assert kept == 0
+        kept = (await session.scalars(text("SELECT statement FROM pg_prepared_statements"))).all()
+    assert kept == ["SELECT statement FROM pg_prepared_statements"]
     await engine.dispose()
 
 

@@ -65,7 +65,9 @@ async def test_three_faults_in_a_row_put_a_proxy_out_and_a_success_forgives_two(
     assert await health.usable(proxies) == proxies[1:]
 
 
-async def test_a_proxy_comes_back_and_is_out_for_twice_as_long_if_it_fails_at_once(health: Health, clock: Clock) -> None:
+async def test_a_proxy_comes_back_and_is_out_for_twice_as_long_if_it_fails_at_once(
+    health: Health, clock: Clock
+) -> None:
     proxies = group(4)
     await eject(health, proxies[0])
     clock.forward(seconds=31)

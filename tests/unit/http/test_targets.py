@@ -40,7 +40,8 @@ def test_another_address_changes_where_it_goes_and_not_whom_it_is_for() -> None:
 def test_a_file_is_fetched_without_credentials() -> None:
     goes = of(host="cdn.ozone.ru", signed=False)
     assert "canary" not in str(dict(goes.headers))
-    assert of(host="files.example.com", signed=False, hosts={"files.example.com": "https://127.0.0.1:1"})
+    goes = of(host="files.example.com", signed=False, hosts={"files.example.com": "https://127.0.0.1:1"})
+    assert goes.url == "https://127.0.0.1:1/v3/product/list"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""A worker in a process of its own: killed, told to stop, watched for secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from sandbox.clock import Clock
+from sandbox.server import Play, Sandbox
+from tests.oracle import assert_honest, assert_whole
+from tests.servers import Database
+from tests.stage import PAGE_LIMITS, Stage, every_stream, stage_settings
+
+WITHIN = 60.0  # seconds; a worker that takes longer hangs
+
+
+@asynccontextmanager
+async def worker(stage: Stage) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`collector worker`, killed on leaving if it still runs. What it says is in the stage's directory."""
+    with (stage.secrets / "worker.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "worker.cli", "worker", env=stage.environment(), stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, process: asyncio.subprocess.Process) -> None:
+    """Wait for what another process does."""
+    async with asyncio.timeout(WITHIN):
+        while not await condition():
+            assert process.returncode is None, f"the worker left with {process.returncode}"
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def slow_stage(database: Database, redis_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage whose answers take a while, so that something is always under way."""
+    async with Sandbox(
+        tmp_path / "sandbox",
+        clock=Clock.frozen(datetime.now(UTC)),
+        page_limits=PAGE_LIMITS | {"wildberries/orders": 10},
+        rate_scale=1e9,
+        play=Play(scale=0.3, report_polls=0, latency=0.05),
+    ) as box:
+        yield Stage(box, database, stage_settings(box, database, redis_url, rate_scale=1e9), tmp_path)
+
+
+async def all_is_collected(stage: Stage) -> bool:
+    return bool(
+        await stage.value(
+            "SELECT count(*) > 15 AND bool_and(last_success_at IS NOT NULL AND lease_until IS NULL)"
+            " FROM collect.stream_state"
+        )
+    )
+
+
+async def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(slow_stage: Stage) -> None:
+    stage = slow_stage
+    organization = await stage.add_organization("Sunrise")
+    accounts = [
+        await stage.add_account(organization, marketplace) for marketplace in ("wildberries", "ozon", "yandex_market")
+    ]
+    for kills in range(1, 5):
+        async with worker(stage) as process:
+            served = len(stage.box.served())
+            await until(lambda: _true(len(stage.box.served()) >= served + 40 * kills), process=process)  # noqa: B023
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        await _pass_leases(stage)
+    assert await stage.value("SELECT count(*) FROM raw.payload") > 0
+    assert not await all_is_collected(stage), "it was never in mid-run: the test would prove nothing"
+    async with worker(stage) as process:
+        await until(lambda: all_is_collected(stage), process=process)
+    for account in accounts:
+        streams = [stream for stream in every_stream(account.marketplace) if stream != "united_netting"]
+        await assert_whole(stage, account, streams)
+    await assert_honest(stage)
+
+
+async def test_a_worker_that_is_told_to_stop_lets_the_page_finish_and_spends_no_attempt(slow_stage: Stage) -> None:
+    stage = slow_stage
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    async with worker(stage) as process:
+        await until(lambda: _true(stage.box.requests().get("wildberries/orders", 0) >= 3), process=process)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(WITHIN):
+            assert await process.wait() == 0
+    orders = (
+        await stage.rows(
+            "SELECT attempts, lease_until, next_due_at <= now() AS due FROM collect.stream_state WHERE stream = 'orders'"
+        )
+    )[0]
+    assert dict(orders) == {"attempts": 0, "lease_until": None, "due": True}
+    served = sum(answer.stream == "orders" for answer in stage.box.served())
+    assert await stage.value("SELECT count(*) FROM raw.payload WHERE stream = 'orders'") == served
+    async with worker(stage) as process:
+        await until(lambda: all_orders(stage), process=process)
+    await assert_whole(stage, account, ["orders"])
+    await assert_honest(stage)
+
+
+async def all_orders(stage: Stage) -> bool:
+    found = await stage.rows("SELECT last_success_at FROM collect.stream_state WHERE stream = 'orders'")
+    return found[0]["last_success_at"] is not None
+
+
+async def test_a_secret_is_nowhere_but_in_its_file(slow_stage: Stage) -> None:
+    """Not in logs, Redis, the database or what the worker says, not even when the API refuses the key."""
+    stage = slow_stage
+    organization = await stage.add_organization("Sunrise")
+    accounts = [await stage.add_account(organization, "wildberries"), await stage.add_account(organization, "ozon")]
+    stage.box.fail("wildberries", "cards", 500, count=20)
+    stage.box.fail("ozon", "products", 403, count=20)
+    stage.box.fail("wildberries", "feedbacks", body="<html>who are you?</html>", count=5)
+    said: list[bytes] = []
+    async with worker(stage) as process, _heard(stage, said):
+        await until(
+            lambda: _answered(stage, "SELECT count(DISTINCT outcome) >= 3 FROM collect.run"), process=process
+        )
+        stage.box.fail("wildberries", "prices", 401)
+        await _make_due(stage)
+        await until(
+            lambda: _answered(stage, "SELECT bool_or(status = 'paused') FROM core.marketplace_account"),
+            process=process,
+        )
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    canaries = [
+        value.encode()
+        for account in accounts
+        for value in _values(stage.box.credentials(account.marketplace, account.seller), account.marketplace)
+    ]
+    places = {
+        "the log": (stage.secrets / "worker.log").read_bytes(),
+        "Redis": b"\n".join(said),
+        "the database": _dump(stage),
+    }
+    for place, content in places.items():
+        assert len(content) > 500, f"{place} is empty: the test would prove nothing"
+        for canary in canaries:
+            assert canary not in content, f"a secret is in {place}"
+
+
+def _values(credentials: str, marketplace: str) -> list[str]:
+    return [credentials] if marketplace == "wildberries" else [credentials.split('"api_key"')[1].split('"')[1]]
+
+
+def _dump(stage: Stage) -> bytes:
+    program = stage.database.servers.psql.parent / "pg_dump"
+    dumped = subprocess.run(  # noqa: ASYNC221 - nothing else runs by now
+        [program, "--dbname", stage.database.url("postgres")], capture_output=True, check=True
+    )
+    return dumped.stdout
+
+
+@asynccontextmanager
+async def _heard(stage: Stage, said: list[bytes]) -> AsyncIterator[None]:
+    """Everything that is sent to Redis meanwhile."""
+    url = stage.settings.redis_url
+    assert url is not None
+    async with Redis.from_url(url.get_secret_value()) as redis:
+        async with redis.monitor() as monitor:
+
+            async def listen() -> None:
+                async for command in monitor.listen():  # type: ignore[no-untyped-call]
+                    said.append(str(command).encode())
+
+            listening = asyncio.create_task(listen())
+            try:
+                yield
+            finally:
+                listening.cancel()
+
+
+async def _pass_leases(stage: Stage) -> None:
+    """Let the lease of a killed worker run out, in PostgreSQL and in Redis, as time would."""
+    async with stage.database.connect("collector_admin") as admin:
+        await admin.execute("UPDATE collect.stream_state SET lease_until = now() WHERE lease_until IS NOT NULL")
+    url = stage.settings.redis_url
+    assert url is not None
+    async with Redis.from_url(url.get_secret_value()) as redis:
+        for pattern in ("arq:in-progress:*", "limit:*:slots:*"):
+            for key in await redis.keys(pattern):
+                await redis.delete(key)
+
+
+async def _make_due(stage: Stage) -> None:
+    await stage.make_due()
+
+
+async def _answered(stage: Stage, question: str) -> bool:
+    return bool(await stage.value(question))
+
+
+async def _true(value: bool) -> bool:
+    return value

@@ -1,0 +1,128 @@
+"""Comparing what is in raw.page with what the sandbox holds."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from collectors.registry import find_stream
+from collectors.stream import Windows
+from tests.stage import Account, Stage
+
+Keys = Callable[[Any], Iterable[Any]]
+
+KEYS: dict[str, Keys] = {
+    "wildberries/orders": lambda page: (row["srid"] for row in page),
+    "wildberries/cards": lambda page: (row["nmID"] for row in page["cards"]),
+    "wildberries/prices": lambda page: (row["nmID"] for row in page["data"]["listGoods"]),
+    "wildberries/fin_detail": lambda page: (row["rrdId"] for row in page),
+    "wildberries/order_feed": lambda page: (row["srid"] for row in page["data"]["orders"]),
+    "wildberries/feedbacks": lambda page: (row["id"] for row in page["data"]["feedbacks"]),
+    "ozon/products": lambda page: (row["product_id"] for row in page["result"]["items"]),
+    "ozon/fbs_postings": lambda page: (row["posting_number"] for row in page["postings"]),
+    "ozon/accruals_by_day": lambda page: (row["accrual_id"] for row in page["accruals"]),
+    "yandex_market/campaigns": lambda page: (row["id"] for row in page["campaigns"]),
+    "yandex_market/orders_stats": lambda page: (row["id"] for row in page["result"]["orders"]),
+    "yandex_market/orders": lambda page: (row["orderId"] for row in page["orders"]),
+    "yandex_market/prices": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+}
+
+# How the sandbox's oracle names the slices.
+_ORACLE_SLICE: dict[str, Callable[[str], str]] = {"ozon/products": lambda name: f"visibility={name}"}
+
+
+async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:
+    """Return the keys of all records in the current pages of a slice."""
+    name = f"{account.marketplace}/{stream}"
+    rows = await stage.rows(
+        "SELECT payload::text, body, file_name FROM raw.page"
+        " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3 AND NOT superseded",
+        account.id,
+        stream,
+        slice_name,
+    )
+    pages = [json.loads(row["payload"] if row["body"] is None else row["body"]) for row in rows]
+    return {str(key) for page in pages for key in KEYS[name](page)}
+
+
+async def held_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:
+    """Return the keys of what the sandbox holds in the time that the slice has covered."""
+    name = f"{account.marketplace}/{stream}"
+    slice_ = _ORACLE_SLICE.get(name, lambda same: same)(slice_name)
+    if not isinstance(find_stream(account.marketplace, stream).progress, Windows):
+        return set(stage.box.records(account.marketplace, account.seller, stream, slice_=slice_))
+    spans = await stage.rows(
+        "SELECT lower(span) AS since, upper(span) AS until FROM collect.coverage, unnest(covered) span"
+        " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3",
+        account.id,
+        stream,
+        slice_name,
+    )
+    assert spans, f"{name}[{slice_name}] has covered nothing"
+    return {
+        key
+        for span in spans
+        for key in stage.box.records(
+            account.marketplace, account.seller, stream, slice_=slice_, start=span["since"], end=span["until"]
+        )
+    }
+
+
+async def slices_of(stage: Stage, account: Account, stream: str) -> list[str]:
+    rows = await stage.rows(
+        "SELECT slice FROM collect.stream_state"
+        " WHERE marketplace_account_id = $1 AND stream = $2 AND lane = 'live' ORDER BY slice",
+        account.id,
+        stream,
+    )
+    return [row["slice"] for row in rows]
+
+
+async def assert_whole(stage: Stage, account: Account, streams: Iterable[str]) -> None:
+    """Assert that each slice's current pages hold exactly what the sandbox holds."""
+    for stream in streams:
+        for slice_name in await slices_of(stage, account, stream):
+            stored = await stored_keys(stage, account, stream, slice_name)
+            held = await held_keys(stage, account, stream, slice_name)
+            assert stored == held, (
+                f"{account.marketplace}/{stream}[{slice_name}]: {len(held - stored)} lost, "
+                f"{len(stored - held)} that the sandbox does not hold"
+            )
+            assert held or slice_name, f"{account.marketplace}/{stream} is empty: the test would prove nothing"
+
+
+async def assert_honest(stage: Stage) -> None:
+    """Assert that every stored hash was served and that no page of a walk stands twice."""
+    served = {answer.sha256 for answer in stage.box.served()}
+    stored = await stage.rows("SELECT DISTINCT encode(sha256, 'hex') AS digest FROM raw.payload")
+    assert stored, "nothing is stored: the test would prove nothing"
+    assert {row["digest"] for row in stored} <= served
+    wrong = await stage.rows(
+        "SELECT id FROM raw.page WHERE sha256 <> sha256(coalesce(convert_to(payload::text, 'UTF8'), body))"
+    )
+    assert wrong == [], "stored bytes are not those of their hash"
+    doubled = await stage.rows(
+        "SELECT walk_id, page_number, part FROM raw.payload WHERE walk_id IS NOT NULL"
+        " GROUP BY walk_id, page_number, part HAVING count(*) > 1"
+    )
+    assert doubled == []
+    endless = await stage.rows(
+        "SELECT page_number FROM raw.payload WHERE walk_id IS NULL"
+        " GROUP BY marketplace_account_id, stream, slice, lane, page_number, part HAVING count(*) > 1"
+    )
+    assert endless == [], "a page of a watermark is stored twice"
+
+
+def netted_order_ids(archive: bytes) -> list[str]:
+    """Return the names of the sheets of a payments report, to show that the ZIP is whole."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.testzip() is None
+        return opened.namelist()
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]  # year, month, day …
