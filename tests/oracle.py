@@ -6,7 +6,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from collectors.registry import find_stream
@@ -32,7 +31,7 @@ KEYS: dict[str, Keys] = {
 }
 
 # How the sandbox's oracle names the slices.
-_ORACLE_SLICE: dict[str, Callable[[str], str]] = {"ozon/products": lambda name: f"visibility={name}"}
+_ORACLE_PREFIX = {"ozon/products": "visibility="}
 
 
 async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:
@@ -52,7 +51,7 @@ async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: s
 async def held_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:
     """Return the keys of what the sandbox holds in the time that the slice has covered."""
     name = f"{account.marketplace}/{stream}"
-    slice_ = _ORACLE_SLICE.get(name, lambda same: same)(slice_name)
+    slice_ = _ORACLE_PREFIX.get(name, "") + slice_name
     if not isinstance(find_stream(account.marketplace, stream).progress, Windows):
         return set(stage.box.records(account.marketplace, account.seller, stream, slice_=slice_))
     spans = await stage.rows(
@@ -122,7 +121,3 @@ def netted_order_ids(archive: bytes) -> list[str]:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         assert opened.testzip() is None
         return opened.namelist()
-
-
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]  # year, month, day …

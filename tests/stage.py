@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from collectors.registry import STREAMS
 from sandbox.clock import Clock
@@ -25,7 +26,7 @@ from tests.servers import Database
 from worker import schedule
 from worker.client import Client
 from worker.db.progress import AccountId, SliceKey
-from worker.db.tenancy import OrganizationId
+from worker.db.tenancy import OrganizationId, tenant_transaction
 from worker.jobs import collect_slice
 from worker.main import open_resources
 from worker.resources import Resources
@@ -139,7 +140,6 @@ class Stage:
     async def value(self, sql: str, *arguments: Any) -> Any:
         return (await self.rows(sql, *arguments))[0][0]
 
-
     async def pass_waits(self) -> None:
         """Let every wait that was written down be over, as time would."""
         async with self.database.connect("collector_admin") as admin:
@@ -155,9 +155,9 @@ async def run_all(
     resources: Resources, account: Account, stream: str, *, stopping: Callable[[], bool] = lambda: False
 ) -> None:
     """Run every live slice of a stream once, as the job would."""
-    async with schedule.tenant_transaction(resources.sessions, account.organization_id) as session:
+    async with tenant_transaction(resources.sessions, account.organization_id) as session:
         found = await session.execute(
-            schedule.text(
+            text(
                 "SELECT slice FROM collect.stream_state WHERE marketplace_account_id = :account"
                 " AND stream = :stream AND lane = 'live' AND state <> 'retired' ORDER BY slice"
             ),

@@ -74,7 +74,7 @@ async def walk(
         async with aclosing(keeping.stream.pages(fetch, keeping.asked(seller))) as steps:
             async for step in steps:
                 ended = keeping.add(step)
-                if keeping.is_due:
+                if keeping.is_due or fetch.is_waited_for:
                     await keeping.commit()
                     fetch.release()
                 if enough():

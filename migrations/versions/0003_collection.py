@@ -159,7 +159,7 @@ TABLES = (
         organization_id        uuid           NOT NULL,
         marketplace_account_id uuid           NOT NULL,
         stream                 text           NOT NULL,
-        slice                  text,
+        slice                  text           NOT NULL DEFAULT '',
         time_window            tstzrange,
         priority               smallint       NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 2),
         asked_by               text           NOT NULL,
@@ -167,7 +167,6 @@ TABLES = (
         done_at                timestamptz,
         outcome                text,
         collected              tstzmultirange NOT NULL DEFAULT '{}',
-        slices_done            text[]         NOT NULL DEFAULT '{}',
         FOREIGN KEY (organization_id, marketplace_account_id)
             REFERENCES core.marketplace_account (organization_id, id) ON DELETE CASCADE
     )

@@ -137,7 +137,9 @@ async def test_if_the_insert_fails_neither_position_nor_walk_nor_coverage_has_mo
         await owner.execute("ALTER TABLE raw.payload ADD CONSTRAINT refuse CHECK (page_number < 2) NOT VALID")
     async with stage.resources() as resources:
         await run_all(resources, prices, "prices")
-    state = (await stage.rows("SELECT position, version, attempts FROM collect.stream_state WHERE stream = 'prices'"))[0]
+    state = (await stage.rows("SELECT position, version, attempts FROM collect.stream_state WHERE stream = 'prices'"))[
+        0
+    ]
     assert (state["position"], state["version"], state["attempts"]) == (None, 0, 1)
     assert await stage.value("SELECT count(*) FROM raw.payload") == 0
     assert await stage.value("SELECT count(*) FROM collect.walk") == 0
@@ -236,7 +238,10 @@ async def test_pages_read_by_visible_xid_while_they_are_written_miss_nothing(sta
 
 
 async def _read_new(stage: Stage, last: int, seen: list[tuple[object, ...]]) -> int:
-    async with stage.database.connect("collector_reader_all") as reader, reader.transaction(isolation="repeatable_read"):
+    async with (
+        stage.database.connect("collector_reader_all") as reader,
+        reader.transaction(isolation="repeatable_read"),
+    ):
         horizon = int(await reader.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"))
         rows = await reader.fetch(
             "SELECT id FROM raw.page WHERE visible_xid >= $1::text::xid8 AND visible_xid < $2::text::xid8",
@@ -256,7 +261,9 @@ async def test_a_clock_that_jumps_a_month_meets_a_partition(stage: Stage, prices
         await run_all(resources, prices, "prices")
     assert await stage.value("SELECT outcome FROM collect.run") == "done"
     month = (datetime.now(UTC) + timedelta(days=62)).strftime("%Y-%m")
-    assert await stage.value("SELECT DISTINCT to_char(fetched_at AT TIME ZONE 'UTC', 'YYYY-MM') FROM raw.payload") == month
+    assert (
+        await stage.value("SELECT DISTINCT to_char(fetched_at AT TIME ZONE 'UTC', 'YYYY-MM') FROM raw.payload") == month
+    )
 
 
 async def test_an_emptied_queue_is_full_again_one_tick_later(stage: Stage, prices: Account) -> None:
@@ -285,5 +292,3 @@ async def _fetch(stage: Stage, resources: Resources, account: Account, stream: s
         proxy_group=None,
         proxies=[],
     )
-
-

@@ -128,9 +128,7 @@ async def test_a_secret_is_nowhere_but_in_its_file(slow_stage: Stage) -> None:
     stage.box.fail("wildberries", "feedbacks", body="<html>who are you?</html>", count=5)
     said: list[bytes] = []
     async with worker(stage) as process, _heard(stage, said):
-        await until(
-            lambda: _answered(stage, "SELECT count(DISTINCT outcome) >= 3 FROM collect.run"), process=process
-        )
+        await until(lambda: _answered(stage, "SELECT count(DISTINCT outcome) >= 3 FROM collect.run"), process=process)
         stage.box.fail("wildberries", "prices", 401)
         await _make_due(stage)
         await until(
@@ -176,7 +174,7 @@ async def _heard(stage: Stage, said: list[bytes]) -> AsyncIterator[None]:
         async with redis.monitor() as monitor:
 
             async def listen() -> None:
-                async for command in monitor.listen():  # type: ignore[no-untyped-call]
+                async for command in monitor.listen():
                     said.append(str(command).encode())
 
             listening = asyncio.create_task(listen())

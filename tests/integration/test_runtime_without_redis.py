@@ -130,7 +130,7 @@ async def test_redis_restarted_without_its_data_under_load_does_not_end_the_work
         for number in range(3):
             await offer(redis, jobs(1000 * number, 300))
             await until(work.thirty_more())
-            assert worker.tasks
+            await until(lambda: bool(worker.tasks))
             server.kill()
             await until(lambda: worker._failures > 0)
             server.start()

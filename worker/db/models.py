@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, DOUBLE_PRECISION, INTERVAL, TSTZMULTIRANGE, TSTZRANGE, Range
+from sqlalchemy.dialects.postgresql import BYTEA, DOUBLE_PRECISION, INTERVAL, TSTZMULTIRANGE, TSTZRANGE, Range
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -57,7 +57,6 @@ class Table(DeclarativeBase):
         bytes: BYTEA,
         Window: TSTZRANGE,
         list[Window]: TSTZMULTIRANGE,
-        list[str]: ARRAY(Text),
     }
 
 
@@ -274,7 +273,7 @@ class Coverage(Table):
 
 
 class CollectionRequest(Table):
-    """What somebody asked for. `slice` None asks for every slice, `time_window` None for what is due by itself."""
+    """What somebody asked for, a row for each slice. `time_window` None asks for what is due by itself."""
 
     __tablename__ = "request"
     __table_args__ = (
@@ -293,7 +292,7 @@ class CollectionRequest(Table):
     organization_id: Mapped[UUID]
     marketplace_account_id: Mapped[UUID]
     stream: Mapped[str]
-    slice: Mapped[str | None]
+    slice: Mapped[str] = mapped_column(server_default="")
     time_window: Mapped[Window | None]
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     asked_by: Mapped[str]
@@ -301,7 +300,6 @@ class CollectionRequest(Table):
     done_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     collected: Mapped[list[Window]] = mapped_column(server_default="{}")
-    slices_done: Mapped[list[str]] = mapped_column(server_default="{}")
 
 
 class Run(Table):

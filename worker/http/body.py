@@ -44,6 +44,11 @@ class ByteBudget:
         self._waiters: list[_Waiter] = []
         self._begun = 0
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for others to release."""
+        return bool(self._waiters)
+
     def hold(self) -> Hold:
         """Return a share of the budget, empty yet. Who has it must release it."""
         return Hold(self)

@@ -122,6 +122,11 @@ class AccountFetch:
         )
         return await retrying(self._attempt, task)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether other runs wait for bytes of the budget: what is held should be kept and released soon."""
+        return self._fetcher.budget.is_waited_for
+
     def release(self) -> None:
         """Give back what the answers so far took of the byte budget."""
         self._hold.release()

@@ -1,0 +1,7 @@
+"""`python -m worker.cli`, where the script `collector` is not on the path."""
+
+import sys
+
+from worker.cli import main
+
+sys.exit(main())
