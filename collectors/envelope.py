@@ -36,7 +36,7 @@ class Rows:
         row, shape = self.items[index], _one_field(field, cast("Hashable", kind))
         try:
             read = msgspec.json.decode(row, type=shape) if isinstance(row, msgspec.Raw) else msgspec.convert(row, shape)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise Malformed(f"a row cannot be read: {error}", self.answer) from error
         return cast("T", read.value)  # type: ignore[attr-defined]  # the shape is made at run time
 
@@ -75,10 +75,11 @@ class Envelope:
         """Return the rows and values. Raises Malformed, with the answer, if one cannot be read."""
         try:
             root = self._decode(answer.body)
+            values = {name: _sendable(_at(root, path)) for name, path in self._values.items()}
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise Malformed(f"the answer cannot be read: {error}", answer) from error
         items = [] if self._rows is None else cast("list[Any]", _at(root, self._rows))
-        return Read(Rows(items, answer), {name: _at(root, path) for name, path in self._values.items()})
+        return Read(Rows(items, answer), values)
 
     def _decode(self, body: bytes) -> object:
         try:
@@ -112,6 +113,13 @@ def _shape(paths: Mapping[str, object]) -> Any:
 
 def _optional(kind: object) -> bool:
     return isinstance(None, kind) if not hasattr(kind, "__origin__") else False  # type: ignore[arg-type]
+
+
+def _sendable(value: object) -> object:
+    """Return the value; raise ValueError if it is a text that could not be sent back as it came."""
+    if isinstance(value, str) and "\ufffd" in value.encode().decode():  # encode refuses a lone surrogate
+        raise ValueError("a value that paging needs is not UTF-8")
+    return value
 
 
 def _at(root: object, path: str) -> object:

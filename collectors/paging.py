@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 
 from collectors.envelope import Envelope, Rows
-from collectors.errors import NoProgress, SplitWindow
+from collectors.errors import Malformed, NoProgress, SplitWindow
 from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Mark, Page, Pages, Request, Walk
 
 Ask = Callable[[Walk, Cursor], Request]
@@ -64,6 +64,7 @@ def by_offset(
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
         at = dict(walk.cursor or {"offset": 0})
+        before: int | None = None
         while True:
             if deepest is not None and at["offset"] > deepest:
                 raise SplitWindow(f"more than {deepest} rows in one window")
@@ -71,6 +72,9 @@ def by_offset(
             read = envelope.read(answer)
             if pinned is not None:
                 at.setdefault(pin_as, read["pin"])
+            if read.rows and hash(answer.body) == before:
+                raise NoProgress("the page is the one before it: the offset is ignored", answer)
+            before = hash(answer.body)
             at["offset"] += len(read.rows)
             yield Page(answer=answer, records=len(read.rows), cursor=dict(at), last=not read.rows)
             if not read.rows:
@@ -79,11 +83,19 @@ def by_offset(
     return pages
 
 
-def by_cursor(ask: Ask, *, rows: str, following: str, more: str | None = None, total: str | None = None) -> Pages:
+def by_cursor(
+    ask: Ask,
+    *,
+    rows: str,
+    following: str,
+    more: str | None = None,
+    total: str | None = None,
+    empty_ends: bool = True,
+) -> Pages:
     """Hand back the cursor (a token, a last id) that each answer gives. `ask` is given {"cursor"}, "" at first.
 
     With `more`, the path of a boolean, the walk ends when it is false. Without, it ends when the cursor is missing or
-    empty, or when the page holds no rows.
+    empty, or, unless `empty_ends` is False, when the page holds no rows.
     """
     values: dict[str, tuple[str, object]] = {"following": (following, str | None)}
     if more is not None:
@@ -98,7 +110,7 @@ def by_cursor(ask: Ask, *, rows: str, following: str, more: str | None = None, t
             answer = await fetch(ask(walk, {"cursor": at}))
             read = envelope.read(answer)
             following_one = read["following"] or ""
-            there_is_more = read["more"] if more is not None else bool(following_one and read.rows)
+            there_is_more = read["more"] if more is not None else bool(following_one and (read.rows or not empty_ends))
             if there_is_more and following_one in {"", at}:
                 raise NoProgress("the cursor of the next page is the one of this page", answer)
             yield Page(
@@ -178,7 +190,8 @@ def by_watermark(
 
     The bound is inclusive, so the rows at it come again: an answer of nothing but those ends the walk, and is not new
     if it holds just the rows seen before. It is a fault only on a full page (`full` rows), for then nothing beyond the
-    bound can be reached. `passed` tells whether the bound is beyond the window that a backfill asks for.
+    bound can be reached. The field's texts must sort as their times do. `passed` tells whether the bound is beyond the
+    window that a backfill asks for.
     """
     envelope = Envelope(rows)
 
@@ -191,13 +204,22 @@ def by_watermark(
             if since == at["since"]:
                 yield _boundary_page(answer, found, field, full, at)
                 return
+            if since < at["since"]:
+                raise NoProgress(f"the last row's {field} is {since} after {at['since']} was asked for", answer)
+            last = walk.window is not None and _passed(passed, since, walk.window.end, answer)
             at = {"since": since, "seen": _digest(found, field, since)}
-            last = walk.window is not None and passed(since, walk.window.end)
             yield Page(answer=answer, records=len(found), cursor=dict(at), last=last)
             if last:
                 return
 
     return pages
+
+
+def _passed(passed: Callable[[str, datetime], bool], since: str, end: datetime, answer: Answer) -> bool:
+    try:
+        return passed(since, end)
+    except ValueError as error:
+        raise Malformed(f"not a time: {since!r}", answer) from error
 
 
 def _boundary_page(answer: Answer, rows: Rows, field: str, full: int, at: Cursor) -> Page:

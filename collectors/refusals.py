@@ -73,5 +73,5 @@ def _seconds(value: str) -> timedelta | None:
 def _until(value: str, date: str | None) -> timedelta | None:
     try:
         return parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -13,6 +13,7 @@ from collectors.stream import Snapshot, Stream, Window, Windows
 
 MOSCOW = timezone(timedelta(hours=3), "MSK")  # fixed since 2014, no summer time
 _GRID = datetime(2018, 1, 1)  # noqa: DTZ001 - local midnight in each stream's zone; a Monday, so weeks begin on Mondays
+_SLACK = timedelta(hours=1)  # between planning a window and asking for it; what is kept counts from the API's own now
 
 
 class WindowRefused(ValueError):
@@ -37,8 +38,7 @@ def seconds(n: float) -> timedelta:
 
 def horizon(progress: Windows, now: datetime) -> datetime:
     """Return until when the API can be asked at `now`: minus its lag, down to its grain."""
-    grid = _GRID.replace(tzinfo=progress.zone)
-    return (grid + (now - progress.lag - grid) // progress.grain * progress.grain).astimezone(UTC)
+    return _down(progress, now - progress.lag)
 
 
 def cell(progress: Windows, at: datetime) -> Window:
@@ -57,29 +57,34 @@ def missing(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Wi
     """Return the windows that close the gaps, oldest first.
 
     Where time is restated, a window is the whole of its cell, so that it supersedes what was read of it before;
-    elsewhere it is the gap alone. What is older than the API keeps is left out: it can never be had.
+    elsewhere it is the gap alone, widened to the grain. What is older than the API keeps is left out: it can never be
+    had.
     """
-    limit = horizon(progress, now)
-    gaps = _still_kept(progress, gaps, now)
-    windows = dict.fromkeys(
-        part
-        for gap in gaps
-        for whole in _cells(progress, gap)
-        if (part := _within(whole if progress.restated else _overlap(whole, gap), limit)) is not None
-    )
-    return sorted(windows, key=lambda window: window.start)
+    oldest, limit = _oldest(progress, now), horizon(progress, now)
+    windows: dict[Window, None] = {}
+    for span in _aligned(progress, gaps):
+        held = _within(span, oldest, limit)
+        for whole in () if held is None else _cells(progress, held):
+            part = _within(whole if progress.restated else _overlap(whole, span), oldest, limit)
+            if part is not None:
+                windows[part] = None
+    return list(windows)
 
 
 def stale(progress: Windows, read: Iterable[tuple[Window, datetime]], now: datetime) -> list[Window]:
     """Return the windows of complete walks that are due to be read again, newest first.
 
     `read` gives each window that is not superseded and when its walk began. A window is due when its tier's interval
-    has passed, and once more after its restatement has ended.
+    has passed, and once more after its restatement has ended; never when the API no longer keeps all of it, for a
+    poorer reading must not supersede a richer one.
     """
+    oldest = _oldest(progress, now)
     due = [
         window
         for window, read_at in read
-        if not settled(progress, window, read_at) and now - read_at >= _reread_after(progress, now - window.end)
+        if not settled(progress, window, read_at)
+        and now - read_at >= _reread_after(progress, now - window.end)
+        and (oldest is None or window.start >= oldest)
     ]
     return sorted(due, key=lambda window: window.start, reverse=True)
 
@@ -121,14 +126,38 @@ def _cells(progress: Windows, span: Window) -> Iterator[Window]:
         at = found.end
 
 
-def _still_kept(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Window]:
-    oldest = datetime.min.replace(tzinfo=UTC) if progress.kept is None else now - progress.kept
-    return [Window(max(gap.start, oldest), gap.end) for gap in gaps if gap.end > oldest]
+def _down(progress: Windows, at: datetime) -> datetime:
+    grid = _GRID.replace(tzinfo=progress.zone)
+    return (grid + (at - grid) // progress.grain * progress.grain).astimezone(UTC)
+
+
+def _up(progress: Windows, at: datetime) -> datetime:
+    down = _down(progress, at)
+    return down if down == at else down + progress.grain
+
+
+def _oldest(progress: Windows, now: datetime) -> datetime | None:
+    """Return from when on the API can still be asked, or None where it forgets nothing."""
+    return None if progress.kept is None else _up(progress, now - progress.kept + _SLACK)
+
+
+def _aligned(progress: Windows, gaps: Iterable[Window]) -> list[Window]:
+    """Widen the gaps to the grain, oldest first; those that then touch become one."""
+    spans: list[Window] = []
+    for gap in sorted(gaps, key=lambda gap: gap.start):
+        start, end = _down(progress, gap.start), _up(progress, gap.end)
+        if spans and start <= spans[-1].end:
+            spans[-1] = Window(spans[-1].start, max(spans[-1].end, end))
+        else:
+            spans.append(Window(start, end))
+    return spans
 
 
 def _overlap(one: Window, other: Window) -> Window:
     return Window(max(one.start, other.start), min(one.end, other.end))
 
 
-def _within(window: Window, limit: datetime) -> Window | None:
-    return Window(window.start, min(window.end, limit)) if window.start < limit else None
+def _within(window: Window, oldest: datetime | None, limit: datetime) -> Window | None:
+    start = window.start if oldest is None else max(window.start, oldest)
+    end = min(window.end, limit)
+    return Window(start, end) if start < end else None

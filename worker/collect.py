@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from collectors.errors import CollectError, SplitWindow
 from collectors.stream import Stream, Window
-from worker.db.progress import Lease
+from worker.db.progress import Lease, OpenWalk
 from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.keeping import Keeping
@@ -31,6 +31,8 @@ class Tally:
     records: int = 0
     bytes: int = 0
     finished: bool = False
+    walk: OpenWalk | None = None  # the walk under way
+    page_number: int = 0  # of the page that comes next
 
 
 async def collect(

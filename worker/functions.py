@@ -62,10 +62,6 @@ async def reconcile_job(ctx: dict[str, Any]) -> None:
     await schedule.reconcile(ctx["resources"])
 
 
-async def clock_job(ctx: dict[str, Any]) -> None:
-    await schedule.correct_clock(ctx["resources"])
-
-
 def _cron(job: Callable[[dict[str, Any]], Any], **when: Any) -> CronJob:
     # keep_result: a worker that lags must not run the same tick again a minute later.
     return cron(_guarded(job), name=f"cron:{job.__name__}", keep_result=300, max_tries=1, **when)
@@ -100,5 +96,4 @@ def cron_jobs() -> list[CronJob]:
         _cron(tick_job, second=set(range(0, 60, 10)), timeout=8, run_at_startup=True),
         _cron(partitions_job, minute={7}, second=0, timeout=30),
         _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=30),
-        _cron(clock_job, second={30}, timeout=10),
     ]

@@ -25,6 +25,7 @@ from collectors.stream import Answer, ListedBy, Stream
 from worker.collect import Tally, collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import Ending, RunRecord, end_run
+from worker.db.partitions import with_months
 from worker.db.progress import LEASE, Lease, LeaseLost, SliceKey, renew_lease, take_lease
 from worker.db.reconcile import reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
@@ -55,6 +56,8 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
             return
         account = await load_account(session, key)
         proxies = await load_proxies(session, account.proxy_group)
+    if not resources.clock.correct(lease.taken_at):
+        log.error("the worker's clock is wrong", skew=str(resources.clock.skew))
     run = _Run(resources, lease, stream, account)
     try:
         async with heartbeat(resources, lease):
@@ -159,10 +162,13 @@ class _Run:
             seconds_waited=fetch.seconds_waited if fetch else 0.0,
             proxy=", ".join(sorted(fetch.proxies)) or None if fetch else None,
             worker=self._resources.worker,
+            walk=self._tally.walk,
+            page_number=self._tally.page_number,
         )
         if fetch is not None:
             fetch.release()
-        ours = await retry_conflicts(lambda: self._write(ending, record))
+        sessions, months = self._resources.sessions, (record.started_at,)
+        ours = await retry_conflicts(lambda: with_months(sessions, months, lambda: self._write(ending, record)))
         log.info(
             "run",
             organization=str(key.organization_id),

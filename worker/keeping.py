@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from collectors.stream import Mark, Page, Stream, Walk, Window, Windows
 from collectors.windows import settled
-from worker.db.partitions import ensure_month
+from worker.db.partitions import with_months
 from worker.db.payloads import PageRow, insert_pages, page_row
 from worker.db.progress import Lease, OpenWalk, Position, advance, earlier_walk, keep_walk, wanted_from
 from worker.db.requests import mark_collected
@@ -63,10 +62,12 @@ class Keeping:
         async with tenant_transaction(self._resources.sessions, self._lease.key.organization_id) as session:
             self._since = await wanted_from(session, self._lease.key) or now
             if is_endless(self.stream, window):
+                self._tally.page_number = self._position.pages
                 return
             bounds = None if window is None else (window.start, window.end)
             under_way = self._position.walk
             if under_way is not None and under_way.window == bounds and resumable(self.stream, under_way, now):
+                self._tally.walk, self._tally.page_number = under_way, under_way.pages
                 return
             earlier = await earlier_walk(session, self._lease.key, window)
         too_old = under_way is not None and not resumable(self.stream, under_way, now)
@@ -75,6 +76,7 @@ class Keeping:
             log.error("walks grow too old", slice=str(self._lease.key), in_a_row=given_up)
         begun = OpenWalk(id=uuid7(), started_at=now, window=bounds, earlier=earlier)
         self._position = Position(walk=begun, given_up=given_up)
+        self._tally.walk, self._tally.page_number = begun, 0
 
     def asked(self, seller: str) -> Walk:
         """Say what the stream is to read, from where the walk stands."""
@@ -102,6 +104,7 @@ class Keeping:
             self._rows.append(page_row(step, number))
             self._bytes += len(step.answer.body)
             number += 1
+        self._tally.page_number = number
         if walk is not None and step.last:
             self._completed = walk
             self._position = Position()
@@ -124,15 +127,8 @@ class Keeping:
         self._rows, self._bytes, self._completed, self._moved = [], 0, None, False
 
     async def _commit_once(self) -> int:
-        try:
-            return await self._transaction()
-        except DBAPIError as error:
-            if not _misses_partition(error):
-                raise
-        # Cron should have made the month long ago; the clock may have jumped, or the database was restored.
-        for moment in {row.page.answer.fetched_at for row in self._rows} | {self._resources.clock.now()}:
-            await ensure_month(self._resources.sessions, moment)
-        return await self._transaction()
+        moments = {row.page.answer.fetched_at for row in self._rows} | {self._resources.clock.now()}
+        return await with_months(self._resources.sessions, moments, self._transaction)
 
     async def _transaction(self) -> int:
         key = self._lease.key
@@ -169,8 +165,3 @@ def _further(walk: OpenWalk, page: Page) -> OpenWalk:
         declared_total=total,
         total_changed=walk.total_changed or changed,
     )
-
-
-def _misses_partition(error: DBAPIError) -> bool:
-    # 23514 is every check's; only the text tells that no partition took the row.
-    return getattr(error.orig, "sqlstate", None) == "23514" and "no partition of relation" in str(error.orig)

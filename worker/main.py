@@ -90,8 +90,9 @@ async def open_resources(
             partitions_ahead=settings.partitions_ahead,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
-        await schedule.correct_clock(resources)
         async with system_transaction(sessions) as session:
+            if not clock.correct((await session.execute(_NOW)).scalar_one()):
+                log.error("the worker's clock is wrong", skew=str(clock.skew))
             waits = {row.key: row.not_before for row in await session.execute(_WAITS)}
         await fetcher.limits.restore(waits)
         yield resources

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import text
 
-from worker.clock import TOO_FAR
 from worker.db.partitions import ensure_months
 from worker.db.progress import AccountId, SliceKey
 from worker.db.reconcile import reconcile_account
@@ -26,7 +25,6 @@ DEPTH = 3_500  # a tick's worth of jobs for a fleet that ends 350 a second: more
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 _DUE = text("SELECT * FROM collect.due(:room)")
-_NOW = text("SELECT clock_timestamp()")
 _ACCOUNTS = text("SELECT * FROM collect.accounts()")
 
 
@@ -100,11 +98,3 @@ async def keep_partitions_ahead(resources: Resources) -> None:
     made = await ensure_months(resources.sessions, ahead=resources.partitions_ahead, now=resources.clock.now())
     if made:
         log.info("partitions made", months=made)
-
-
-async def correct_clock(resources: Resources) -> None:
-    """Take the database's time as the truth, and say so when ours is far from it."""
-    async with system_transaction(resources.sessions) as session:
-        now = (await session.execute(_NOW)).scalar_one()
-    if not resources.clock.correct(now):
-        log.error("the clock is wrong", skew=str(resources.clock.skew), alarm_over=str(TOO_FAR))

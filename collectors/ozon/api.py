@@ -38,7 +38,7 @@ def judge(answer: Answer) -> None:
             raise AccountRefused(words)
         case 403, 7 if "api-key" in refusal.message.lower():  # [live] the same code for a key that is wrong
             raise AccountRefused(words)
-        case 403, 7:  # permission denied: no subscription or scope; the key itself is good
+        case 403, _ if refusal.message:  # 7, permission denied: no subscription or scope; the key itself is good
             raise StreamUnavailable(words)
         case (429, _) | (_, 8):  # 8: exhausted
             raise RateLimited(words, wait=retry_after(answer) or timedelta(seconds=2))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from collectors.ozon.api import OZON, SELLER
 from collectors.paging import by_cursor, post
 from collectors.stream import Snapshot, Stream, Windows
-from collectors.windows import days, hours, minutes, seconds
+from collectors.windows import days, hours, minutes
 
 
 def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def last_moment(end: datetime) -> str:
+    """Write the last moment before `end`; times of postings have microseconds."""
+    return (end.astimezone(UTC) - timedelta(microseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 PRODUCTS = Stream(
@@ -53,7 +58,7 @@ FBS_POSTINGS = Stream(
             SELLER,
             "/v4/posting/fbs/list",
             lambda walk, at: {
-                "filter": {"since": rfc3339(walk.span.start), "to": rfc3339(walk.span.end - seconds(1))},
+                "filter": {"since": rfc3339(walk.span.start), "to": last_moment(walk.span.end)},  # inclusive
                 "limit": 100,
                 "sort_dir": "ASC",
                 "cursor": at["cursor"] or None,

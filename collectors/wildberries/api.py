@@ -72,7 +72,9 @@ def judge(answer: Answer) -> None:
     match answer.status:
         case 200 if refusal.error:  # the prices host says so with status 200
             raise Later(f"{answer.request.path}: {words}", answer=answer)
-        case 403 if answer.body:
+        case 401 if "scope" in words:  # the key is good, for other categories
+            raise StreamUnavailable(f"{answer.request.path}: 401 {words}")
+        case 403 if words:  # a firewall's page has none
             raise StreamUnavailable(f"{answer.request.path}: 403 {words}")
         case 404 if "disabled" in words or refusal.title == "path not found":
             raise StreamUnavailable(f"{answer.request.path}: switched off by the vendor: {words}")
@@ -83,7 +85,7 @@ def judge(answer: Answer) -> None:
 
 
 def _refusal(body: bytes) -> _Refusal:
-    if body[:1] != b"{":
+    if body.lstrip()[:1] != b"{":
         return _Refusal()
     try:
         return msgspec.json.decode(body, type=_Refusal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from collectors.paging import by_keyset, by_last_row, by_offset, by_watermark, get, post
 from collectors.stream import Snapshot, Stream, Watermark, Windows
@@ -17,6 +17,11 @@ def moscow(at: datetime) -> str:
 
 def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def last_moment(end: datetime) -> str:
+    """Write the last moment before `end`, as finely as times can be written."""
+    return (end.astimezone(UTC) - timedelta(microseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def moscow_day(at: datetime) -> str:
@@ -136,7 +141,7 @@ ORDER_FEED = Stream(
             lambda walk, at: {
                 "selectedPeriod": {
                     "start": rfc3339(walk.span.start),
-                    "end": rfc3339(walk.span.end - seconds(1)),  # inclusive, to the second
+                    "end": last_moment(walk.span.end),  # inclusive
                 },
                 "pagination": {"limit": 10_000, **at},
             },

@@ -51,6 +51,8 @@ def judge(answer: Answer) -> None:
             raise SplitWindow(words)
         case 401:
             raise AccountRefused(words)
+        case 403 if "api-key" in refusal.words().lower():  # 403 is also for a key that is wrong
+            raise AccountRefused(words)
         case 403 if refusal.errors:
             raise StreamUnavailable(words)
         case 404 if "/reports/info/" in answer.request.path:
@@ -66,7 +68,7 @@ def judge(answer: Answer) -> None:
 
 
 def _refusal(answer: Answer) -> _Refusal:
-    if answer.body[:1] != b"{" or not answer.request.signed:
+    if answer.body.lstrip()[:1] != b"{" or not answer.request.signed:
         return _Refusal()
     try:
         return msgspec.json.decode(answer.body, type=_Refusal)

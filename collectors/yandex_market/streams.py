@@ -50,7 +50,12 @@ CAMPAIGNS = Stream(
     docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/campaigns/getCampaigns",
     progress=Snapshot(),
     paging="pageToken",
-    pages=by_cursor(get(PARTNER, "/v2/campaigns", page_token(100)), rows="campaigns", following="paging.nextPageToken"),
+    pages=by_cursor(
+        get(PARTNER, "/v2/campaigns", page_token(100)),
+        rows="campaigns",
+        following="paging.nextPageToken",
+        empty_ends=False,
+    ),
     buckets=(quota("campaigns", amount=1000, per=hours(1)),),
     every=hours(6),
 )
@@ -82,6 +87,7 @@ ORDERS_STATS = Stream(
         ),
         rows="result.orders",
         following="result.paging.nextPageToken",
+        empty_ends=False,
     ),
     buckets=(quota("orders_stats", amount=10_000 // 200, per=hours(1)),),  # 10,000 orders, in pages of 200
     every=hours(6),
@@ -106,6 +112,7 @@ ORDERS = Stream(
         ),
         rows="orders",
         following="paging.nextPageToken",
+        empty_ends=False,
     ),
     buckets=(quota("orders", amount=10_000, per=hours(1)),),
     every=minutes(15),
@@ -128,6 +135,7 @@ PRICES = Stream(
         ),
         rows="result.offers",
         following="result.paging.nextPageToken",
+        empty_ends=False,
     ),
     buckets=(quota("prices", amount=5000 // 500, per=minutes(1)),),  # 5,000 offers, in pages of 500
     every=hours(6),
@@ -138,6 +146,21 @@ PRICES = Stream(
 _REPORT = Envelope(
     status=("result.status", str), sub_status=("result.subStatus", str | None), file=("result.file", str | None)
 )
+
+
+def _download(link: str, answer: Answer) -> Request:
+    try:
+        parts = urlsplit(link)
+    except ValueError as error:
+        raise Malformed(f"the link to the file cannot be read: {error}", answer) from error
+    return Request(
+        method="GET",
+        host=parts.netloc,
+        path=parts.path,
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        buckets=(),
+        signed=False,
+    )
 
 
 def report_state(answer: Answer) -> State:
@@ -153,17 +176,7 @@ def report_state(answer: Answer) -> State:
         case "FAILED", reason:
             return Failed(str(reason or "no reason given"))
         case "DONE", _ if read["file"]:
-            link = urlsplit(str(read["file"]))
-            return Ready(
-                Request(
-                    method="GET",
-                    host=link.netloc,
-                    path=link.path,
-                    query=dict(parse_qsl(link.query)),
-                    buckets=(),
-                    signed=False,
-                )
-            )
+            return Ready(_download(str(read["file"]), answer))
     raise Malformed(f"a report's state that we do not know: {read.values}", answer)
 
 

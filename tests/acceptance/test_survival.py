@@ -101,7 +101,8 @@ async def test_a_worker_that_is_told_to_stop_lets_the_page_finish_and_spends_no_
             assert await process.wait() == 0
     orders = (
         await stage.rows(
-            "SELECT attempts, lease_until, next_due_at <= now() AS due FROM collect.stream_state WHERE stream = 'orders'"
+            "SELECT attempts, lease_until, next_due_at <= now() AS due FROM collect.stream_state"
+            " WHERE stream = 'orders'"
         )
     )[0]
     assert dict(orders) == {"attempts": 0, "lease_until": None, "due": True}
@@ -159,9 +160,7 @@ def _values(credentials: str, marketplace: str) -> list[str]:
 
 def _dump(stage: Stage) -> bytes:
     program = stage.database.servers.psql.parent / "pg_dump"
-    dumped = subprocess.run(  # noqa: ASYNC221 - nothing else runs by now
-        [program, "--dbname", stage.database.url("postgres")], capture_output=True, check=True
-    )
+    dumped = subprocess.run([program, "--dbname", stage.database.url("postgres")], capture_output=True, check=True)
     return dumped.stdout
 
 
@@ -170,18 +169,17 @@ async def _heard(stage: Stage, said: list[bytes]) -> AsyncIterator[None]:
     """Everything that is sent to Redis meanwhile."""
     url = stage.settings.redis_url
     assert url is not None
-    async with Redis.from_url(url.get_secret_value()) as redis:
-        async with redis.monitor() as monitor:
+    async with Redis.from_url(url.get_secret_value()) as redis, redis.monitor() as monitor:
 
-            async def listen() -> None:
-                async for command in monitor.listen():
-                    said.append(str(command).encode())
+        async def listen_until_told() -> None:
+            async for command in monitor.listen():
+                said.append(str(command).encode())  # noqa: PERF401 - it never ends by itself
 
-            listening = asyncio.create_task(listen())
-            try:
-                yield
-            finally:
-                listening.cancel()
+        listening = asyncio.create_task(listen_until_told())
+        try:
+            yield
+        finally:
+            listening.cancel()
 
 
 async def _pass_leases(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from collectors.stream import Answer
 from worker.db.accounts import pause_account
 from worker.db.models import Quarantined, Run
-from worker.db.progress import Lease
+from worker.db.progress import Lease, OpenWalk
 from worker.db.requests import close_requests
 
 
@@ -45,6 +45,8 @@ class RunRecord:
     seconds_waited: float
     proxy: str | None
     worker: str
+    walk: OpenWalk | None  # where it ended
+    page_number: int
 
 
 # A request that was written while the run was under way makes the slice due again at once.
@@ -87,7 +89,7 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
         return False
     await session.execute(insert(Run).values(_run(lease, ending, record)))
     if ending.quarantined is not None:
-        await session.execute(insert(Quarantined).values(_quarantined(lease, ending, ending.quarantined)))
+        await session.execute(insert(Quarantined).values(_quarantined(lease, ending, record, ending.quarantined)))
     if ending.pause_account:
         await pause_account(session, key, ending.error or ending.outcome)
     if ending.closes_requests or ending.state != "active":
@@ -114,13 +116,12 @@ def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _quarantined(lease: Lease, ending: Ending, answer: Answer) -> dict[str, Any]:
-    walk = lease.position.walk
+def _quarantined(lease: Lease, ending: Ending, record: RunRecord, answer: Answer) -> dict[str, Any]:
     return {
         **_key_columns(lease),
-        "walk_id": walk and walk.id,
-        "walk_started_at": walk and walk.started_at,
-        "page_number": walk.pages if walk else lease.position.pages,
+        "walk_id": record.walk and record.walk.id,
+        "walk_started_at": record.walk and record.walk.started_at,
+        "page_number": record.page_number,
         "request": msgspec.json.encode(answer.request.stored()).decode(),
         "status": answer.status,
         "content_type": answer.content_type,

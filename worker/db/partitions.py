@@ -1,9 +1,10 @@
 """Months of partitions: made ahead, counted, listed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +12,8 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from worker.db.engine import Sessions
 from worker.db.tenancy import system_transaction
+
+T = TypeVar("T")
 
 PARTITIONED = ("raw.payload", "collect.walk", "collect.run")
 
@@ -69,6 +72,21 @@ async def ensure_month(
     return await _ensure_month(sessions, _month_after(moment, 0), sleep) > 0
 
 
+async def with_months(sessions: Sessions, moments: Iterable[datetime], attempt: Callable[[], Awaitable[T]]) -> T:
+    """Run a transaction, again after making the months of `moments` if it met a row that no partition takes.
+
+    Cron makes months long before; but a database may be restored, or a clock may jump.
+    """
+    try:
+        return await attempt()
+    except DBAPIError as error:
+        if not _misses_partition(error):
+            raise
+    for moment in moments:
+        await ensure_month(sessions, moment)
+    return await attempt()
+
+
 async def months_ahead(sessions: Sessions, now: datetime) -> int:
     """How many whole months after the one of `now` every table has, without a gap. -1: not even that of `now`."""
     covered: dict[str, set[date]] = {table: set() for table in PARTITIONED}
@@ -111,3 +129,8 @@ def _month_after(moment: datetime, offset: int) -> date:
 
 def _lock_was_not_to_be_had(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+
+
+def _misses_partition(error: DBAPIError) -> bool:
+    # 23514 is every check's; only the text tells that no partition took the row.
+    return getattr(error.orig, "sqlstate", None) == "23514" and "no partition of relation" in str(error.orig)

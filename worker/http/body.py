@@ -64,10 +64,13 @@ class ByteBudget:
         self._serve()
         try:
             await waiter.granted
-        finally:
+        except asyncio.CancelledError:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
                 self._serve()
+            else:  # granted and cancelled in the same turn of the loop
+                self.give_back(hold, size)
+            raise
 
     def give_back(self, hold: Hold, size: int) -> None:
         hold.size -= size
@@ -104,14 +107,13 @@ class Hold:
             self.since = self._budget.next_number()
         await self._budget.take(self, size)
 
-    def shrink_to(self, size: int) -> None:
-        """Give back what came after the hold had this size."""
-        if self.size > size:
-            self._budget.give_back(self, self.size - size)
+    def shrink(self, size: int) -> None:
+        """Give so many bytes back."""
+        self._budget.give_back(self, min(size, self.size))
 
     def release(self) -> None:
         """Give everything back."""
-        self.shrink_to(0)
+        self.shrink(self.size)
 
 
 async def read_body(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold) -> Answer:
@@ -120,46 +122,45 @@ async def read_body(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold) ->
     Raises SplitWindow over a cap, Later if it is cut off or broken, Malformed if its encoding is unknown. Of an error
     only the beginning is kept. What was taken from the budget is given back unless the answer is returned.
     """
-    kept = hold.size
+    pieces: list[bytes] = []
     try:
-        body = await _read(chunks, answer, hold)
+        await _read(chunks, answer, hold, pieces)
     except BaseException:
-        hold.shrink_to(kept)
+        hold.shrink(sum(map(len, pieces)))
         raise
-    return replace(answer, body=body)
+    return replace(answer, body=b"".join(pieces))
 
 
-async def _read(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold) -> bytes:
+async def _read(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold, pieces: list[bytes]) -> None:
     is_error = answer.status >= 300
     length = answer.headers.get("content-length", "")
     if not is_error and length.isdecimal() and int(length) > WIRE_CAP:
         raise SplitWindow(f"{_named(answer)} is {int(length):,} bytes long, more than {WIRE_CAP:,}")
     decoder = _decoder(answer)
     wired = decoded = 0
-    pieces: list[bytes] = []
     async for chunk in chunks:
         wired += len(chunk)
         if wired > WIRE_CAP:
             raise SplitWindow(f"{_named(answer)} is longer than {WIRE_CAP:,} bytes")
         try:
-            for piece in decoder.feed(chunk):
+            for unpacked in decoder.feed(chunk):
+                piece = unpacked[: ERROR_CAP - decoded] if is_error else unpacked
                 decoded += len(piece)
                 if not is_error and decoded > DECODED_CAP:
                     raise SplitWindow(f"{_named(answer)} unpacks to more than {DECODED_CAP:,} bytes")
                 await hold.grow(len(piece))
                 pieces.append(piece)
                 if is_error and decoded >= ERROR_CAP:
-                    return b"".join(pieces)[:ERROR_CAP]
+                    return
         except _Broken:
             raise Later(f"{_named(answer)} is broken: it cannot be unpacked", answer=answer) from None
     if not decoder.complete:
         raise Later(f"{_named(answer)} is cut off: its compression does not end", answer=answer)
-    body = b"".join(pieces)
     if decoder.unknown:
         raise Malformed(
-            f"{_named(answer)} has an encoding that we did not ask for: {decoder.unknown!r}", replace(answer, body=body)
+            f"{_named(answer)} has an encoding that we did not ask for: {decoder.unknown!r}",
+            replace(answer, body=b"".join(pieces)),
         )
-    return body
 
 
 def _named(answer: Answer) -> str:

@@ -251,9 +251,8 @@ class AccountFetch:
 
 def _shut(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
     """Return the buckets that a refusal is about: the one it names, or all that count one seller's requests."""
-    if name is not None:
-        return [(bucket, key) for bucket, key in keys if bucket.name == name]
-    return [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]
+    named = [(bucket, key) for bucket, key in keys if bucket.name == name]
+    return named or [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]
 
 
 def _may_pass(status: int | None) -> bool:

@@ -94,9 +94,13 @@ StartTunnel = Callable[..., Awaitable[Tunnel]]
 @pytest.fixture
 def run(fetcher: Fetcher) -> Run:
     def make(
-        *proxies: Proxy, buckets: tuple[Bucket, ...] = (), group: str | None = None, account: str = "1"
+        *proxies: Proxy,
+        buckets: tuple[Bucket, ...] = (),
+        group: str | None = None,
+        account: str = "1",
+        through: Fetcher = fetcher,
     ) -> AccountFetch:
-        return fetcher.for_run(
+        return through.for_run(
             marketplace=VENDOR,
             stream=stream_of(*buckets),
             seller="seller-1",

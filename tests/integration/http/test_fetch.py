@@ -119,15 +119,7 @@ async def test_a_long_wait_is_raised_and_stops_every_other_worker(
     with pytest.raises(RateLimited) as caught:
         await run(buckets=(WIDE,))(asked())
     assert caught.value.wait == timedelta(seconds=60)
-    other = replace(fetcher, limits=Limits(redis)).for_run(
-        marketplace=run()._marketplace,
-        stream=run(buckets=(WIDE,))._stream,
-        seller="seller-1",
-        account_id="2",
-        secret={"token": CANARY},
-        proxy_group=None,
-        proxies=(),
-    )
+    other = run(buckets=(WIDE,), account="2", through=replace(fetcher, limits=Limits(redis)))
     for fetch in (run(buckets=(WIDE,)), other):
         with pytest.raises(RateLimited, match="'wide'"):
             await fetch(asked())
@@ -158,8 +150,8 @@ async def test_a_slot_is_given_back_when_its_request_ends(api: Api, run: Run, re
 async def test_many_runs_never_exceed_the_limit_and_use_it(api: Api, run: Run, fetcher: Fetcher) -> None:
     """Twenty runs of one seller against 50 requests a second with a burst of 5, as the API itself counts them."""
     bucket = Bucket(name="busy", rate=Rate(timedelta(milliseconds=20), burst=5))
-    object.__setattr__(fetcher, "sleep", asyncio.sleep)
-    fetches = [run(buckets=(bucket,), account=str(number)) for number in range(20)]
+    awake = replace(fetcher, sleep=asyncio.sleep)
+    fetches = [run(buckets=(bucket,), account=str(number), through=awake) for number in range(20)]
     await asyncio.gather(*(fetch(asked()) for fetch in fetches for _ in range(4)))
     arrived = sorted(seen.at for seen in api.seen)
     assert len(arrived) == 80
@@ -211,8 +203,7 @@ async def test_no_connection_is_a_later_that_says_so(run: Run, fetcher: Fetcher)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         elsewhere = replace(fetcher, hosts={HOST: f"https://127.0.0.1:{unused.getsockname()[1]}"})
-        fetch = run()
-        fetch._fetcher = elsewhere
+        fetch = run(through=elsewhere)
         with pytest.raises(Later, match=r"GET api\.vendor\.example/orders: ConnectError"):
             await fetch(asked(repeatable=False))
         assert fetch.requests == 3
@@ -233,14 +224,15 @@ async def test_without_valkey_nothing_is_sent(api: Api, run: Run, fetcher: Fetch
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with Redis(port=unused.getsockname()[1]) as redis:
-            fetch = run(buckets=(MINUTE,))
-            fetch._fetcher = replace(fetcher, limits=Limits(redis))
+            fetch = run(buckets=(MINUTE,), through=replace(fetcher, limits=Limits(redis)))
             with pytest.raises(PutOff, match="cannot be reached"):
                 await fetch(asked())
     assert api.seen == []
 
 
-async def test_the_secret_is_in_no_error_and_no_log(api: Api, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_secret_is_in_no_error_and_no_log(
+    api: Api, run: Run, redis: Redis, fetcher: Fetcher, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     api.replies.extend([Reply(401), Reply(404), Reply(429), Reply(body=b"x", headers={"Content-Encoding": "gzip"})])
     api.replies.extend([Reply(body=b"x", headers={"Content-Encoding": "gzip"})] * 2)
@@ -250,8 +242,8 @@ async def test_the_secret_is_in_no_error_and_no_log(api: Api, run: Run, caplog: 
         with pytest.raises(CollectError) as caught:
             await fetch(asked())
         shown.append("".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)))
-        await fetch._fetcher.limits._redis.flushdb()
+        await redis.flushdb()
     assert len(api.seen) == 6
     assert CANARY not in "".join(shown)
     assert CANARY not in caplog.text
-    assert CANARY not in repr(fetch._fetcher)
+    assert CANARY not in repr(fetcher) + repr(fetch)

@@ -76,7 +76,7 @@ async def test_a_gzip_body_that_was_damaged_is_not_data() -> None:
 async def test_a_bomb_asks_for_a_shorter_window_before_it_fills_the_memory() -> None:
     packer = zlib.compressobj(wbits=31)
     piece = b"\0" * 2**20
-    bomb = b"".join(packer.compress(piece) for _ in range(1024)) + packer.flush()
+    bomb = b"".join(packer.compress(piece) for _ in range(200)) + packer.flush()
     budget = ByteBudget()
     tracemalloc.start()
     tracemalloc.reset_peak()

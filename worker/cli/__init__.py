@@ -1,0 +1,45 @@
+"""The command line. Every error that people can make or meet is one sentence on standard error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from worker.cli import admin, collection, servers
+from worker.cli.errors import FAILED, INTERRUPTED, PEOPLE_MEET, exit_code, sentence
+
+app = typer.Typer(
+    name="collector",
+    help="Bring every page that marketplace seller APIs offer into PostgreSQL. Settings are variables COLLECTOR_*.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (servers, admin, collection):
+    group.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 1 if it could not be done, 2 if it was not understood."""
+    try:
+        # A supervisor's way to stop what a person stops with Ctrl-C; the worker sets its own.
+        previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            code = app(arguments, prog_name="collector", standalone_mode=False)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except PEOPLE_MEET as error:
+        sys.stderr.write(f"collector: {sentence(error)}\n")
+        return exit_code(error)
+    return code if isinstance(code, int) else 0

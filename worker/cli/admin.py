@@ -1,0 +1,201 @@
+"""Organizations, accounts and proxies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from collectors.registry import streams_of
+from worker.cli.errors import Refused, refusing
+from worker.cli.opening import as_admin, with_servers
+from worker.cli.tables import console, print_json, table
+from worker.cli.words import moment
+from worker.db import administration
+from worker.db.administration import NewAccount, NewProxy, Row
+from worker.db.progress import AccountId
+from worker.http.proxies import parse_proxy_url
+from worker.secrets import check_ref
+from worker.settings import Settings, load
+
+org = typer.Typer(help="Organizations: the tenants. Each sees its own rows only.", no_args_is_help=True)
+account = typer.Typer(help="Seller accounts of the organizations.", no_args_is_help=True)
+proxy = typer.Typer(help="The proxies that accounts go out through.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+SecretRef = Annotated[
+    str | None,
+    typer.Option("--secret-ref", metavar="REF", help="Where the secret is: env:NAME or file:/path, not the secret."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    for name, group in (("org", org), ("account", account), ("proxy", proxy)):
+        app.add_typer(group, name=name)
+
+
+@org.command("add")
+def org_add(name: Annotated[str, typer.Argument(help="A name that no other organization has.")]) -> None:
+    """Add an organization and print its id."""
+
+    async def add(settings: Settings) -> UUID:
+        async with as_admin(settings) as session:
+            return await administration.add_organization(session, name)
+
+    with with_servers(load()) as settings:
+        console().print(str(asyncio.run(add(settings))))
+
+
+@org.command("list")
+def org_list(*, as_json: AsJson = False) -> None:
+    """List the organizations."""
+
+    async def read(settings: Settings) -> list[Row]:
+        async with as_admin(settings) as session:
+            return [dict(row) for row in await administration.list_organizations(session)]
+
+    with with_servers(load()) as settings:
+        rows = asyncio.run(read(settings))
+    if as_json:
+        print_json(rows)
+        return
+    cells = [(row["id"], row["name"], row["status"], row["accounts"], moment(row["created_at"])) for row in rows]
+    console().print(table(("id", "name", "status", "accounts", "since (UTC)"), cells, right="accounts"))
+
+
+@account.command("add")
+def account_add(  # noqa: PLR0917 - all are options
+    organization: Annotated[str, typer.Option("--org", metavar="NAME|ID", help="The organization it belongs to.")],
+    marketplace: Annotated[str, typer.Option(help="wildberries, ozon or yandex_market.")],
+    name: Annotated[str, typer.Option(help="What to call it; once per organization and marketplace.")],
+    external_id: Annotated[
+        str, typer.Option(help="The marketplace's own id of the seller: sid, Client-Id, business id.")
+    ],
+    secret_ref: Annotated[
+        str, typer.Option(metavar="REF", help="Where its secret is: env:NAME or file:/path, not the secret.")
+    ],
+    proxy_group: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Go out through these proxies only; without it, directly.")
+    ] = None,
+) -> None:
+    """Add a seller account, make all its streams due, and print its id."""
+    streams = streams_of(marketplace)
+    with refusing("--secret-ref: "):
+        check_ref(secret_ref)
+    new = NewAccount(
+        marketplace=marketplace, name=name, external_id=external_id, secret_ref=secret_ref, proxy_group=proxy_group
+    )
+
+    async def add(settings: Settings) -> tuple[AccountId, bool]:
+        async with as_admin(settings) as session:
+            organization_id = await administration.find_organization(session, organization)
+            groups = {row["group"] for row in await administration.list_proxies(session)}
+            account_id = await administration.add_account(session, organization_id, new, streams)
+            return account_id, proxy_group is None or proxy_group in groups
+
+    with with_servers(load()) as settings:
+        account_id, has_proxies = asyncio.run(add(settings))
+    console().print(str(account_id))
+    if not has_proxies:
+        console(stderr=True).print(
+            f"The proxy group {proxy_group} is empty: nothing is collected until `collector proxy add` fills it."
+        )
+
+
+@account.command("list")
+def account_list(
+    *,
+    organization: Annotated[
+        str | None, typer.Option("--org", metavar="NAME|ID", help="Those of one organization only.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the accounts, whether they are collected, and why not."""
+
+    async def read(settings: Settings) -> list[Row]:
+        async with as_admin(settings) as session:
+            found = None if organization is None else await administration.find_organization(session, organization)
+            return [dict(row) for row in await administration.list_accounts(session, found)]
+
+    with with_servers(load()) as settings:
+        rows = asyncio.run(read(settings))
+    if as_json:
+        print_json(rows)
+        return
+    keys = (
+        "id",
+        "organization",
+        "marketplace",
+        "name",
+        "external_id",
+        "secret_ref",
+        "proxy_group",
+        "status",
+        "status_reason",
+    )
+    headings = [key.replace("_", " ") for key in keys]
+    console().print(table(headings, [[row[key] for key in keys] for row in rows]))
+
+
+@account.command("resume")
+def account_resume(account_id: Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]) -> None:
+    """Collect a paused account again, after what paused it was mended."""
+    with refusing("the account's id is not a UUID: "):
+        found = UUID(account_id)
+
+    async def resume(settings: Settings) -> str:
+        async with as_admin(settings) as session:
+            return await administration.resume_account(session, found)
+
+    with with_servers(load()) as settings:
+        console().print(f"{asyncio.run(resume(settings))} is collected again.", markup=False)
+
+
+@proxy.command("add")
+def proxy_add(
+    name: Annotated[str, typer.Argument(help="A name that no other proxy has.")],
+    *,
+    group: Annotated[str, typer.Option(help="The group of proxies that accounts name.")],
+    url: Annotated[str, typer.Option(help="https://host:port, without user and password.")],
+    secret_ref: SecretRef = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of the proxy of this name.")] = False,
+) -> None:
+    """Add a proxy. Its user and password are a secret: a JSON object with the fields user and password."""
+    with refusing("--url: "):
+        address, credentials = parse_proxy_url(url)
+    if credentials is not None:
+        raise Refused(
+            "--url: user and password do not belong in the URL: put them into a secret, "
+            'a JSON object {"user": …, "password": …}, and name that with --secret-ref'
+        )
+    if secret_ref is not None:
+        with refusing("--secret-ref: "):
+            check_ref(secret_ref)
+
+    async def add(settings: Settings) -> None:
+        async with as_admin(settings) as session:
+            new = NewProxy(name=name, group=group, url=address, secret_ref=secret_ref)
+            await administration.add_proxy(session, new, replace=replace)
+
+    with with_servers(load()) as settings:
+        asyncio.run(add(settings))
+    console().print(f"{name} is in the group {group}: {address}", markup=False)
+
+
+@proxy.command("list")
+def proxy_list(*, as_json: AsJson = False) -> None:
+    """List the proxies."""
+
+    async def read(settings: Settings) -> list[Row]:
+        async with as_admin(settings) as session:
+            return [dict(row) for row in await administration.list_proxies(session)]
+
+    with with_servers(load()) as settings:
+        rows = asyncio.run(read(settings))
+    if as_json:
+        print_json(rows)
+        return
+    keys = ("name", "group", "url", "secret_ref", "status")
+    console().print(table([key.replace("_", " ") for key in keys], [[row[key] for key in keys] for row in rows]))

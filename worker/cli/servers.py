@@ -1,0 +1,104 @@
+"""The worker, the migrations, the partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import typer
+import uvloop
+from sqlalchemy import text
+
+from worker import logs
+from worker.cli.admin import AsJson
+from worker.cli.errors import Refused
+from worker.cli.opening import as_worker, require_owner, with_servers
+from worker.cli.tables import console, print_json, table
+from worker.cli.words import moment, number, size
+from worker.db.migrate import upgrade
+from worker.db.partitions import Partition, ensure_months, list_partitions, months_ahead
+from worker.db.tenancy import system_transaction
+from worker.main import run_worker
+from worker.runtime import is_alive
+from worker.settings import Settings, load
+
+partitions = typer.Typer(help="The months that hold the collected pages.", no_args_is_help=True)
+
+_NOW = text("SELECT clock_timestamp()")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(migrate)
+    app.command()(worker)
+    app.add_typer(partitions, name="partitions")
+
+
+def migrate() -> None:
+    """Bring the database to the revision that this version needs. Safe to run again, and by several at once."""
+    with with_servers(load()) as settings:
+        logs.configure(settings.log_format, settings.log_level)
+        url = settings.owner_postgres()
+        asyncio.run(require_owner(settings))
+        upgrade(url)
+    console().print("The database is at the revision that this version needs.")
+
+
+def worker(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the worker here is alive: exit code 0, or 1 if not.")
+    ] = False,
+) -> None:
+    """Collect what is due until told to stop (SIGTERM, Ctrl-C): running pages are finished first."""
+    settings = load()
+    if check:
+        if not is_alive(settings.health_file):
+            raise Refused(f"no worker has touched {settings.health_file} lately: it does not run, or it hangs")
+        return
+    logs.configure(settings.log_format, settings.log_level)
+    with with_servers(settings) as ready, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_worker(ready))
+
+
+@partitions.command("list")
+def partitions_list(*, as_json: AsJson = False) -> None:
+    """List the months of every partitioned table, and how many are ready ahead."""
+
+    async def read(settings: Settings) -> tuple[list[Partition], int]:
+        async with as_worker(settings) as sessions:
+            async with system_transaction(sessions) as session:
+                now: datetime = (await session.execute(_NOW)).scalar_one()
+            return await list_partitions(sessions), await months_ahead(sessions, now)
+
+    with with_servers(load()) as settings:
+        found, ahead = asyncio.run(read(settings))
+    if as_json:
+        print_json([{name: getattr(one, name) for name in Partition.__slots__} for one in found])
+        return
+    cells = [
+        (one.table, one.name, moment(one.since), moment(one.until), size(one.size), one.rows and number(one.rows))
+        for one in found
+    ]
+    console().print(table(("table", "partition", "from", "to", "size", "rows"), cells, right="size rows"))
+    console().print(f"{ahead} whole months are ready after this one.")
+
+
+@partitions.command("ensure")
+def partitions_ensure(
+    ahead: Annotated[
+        int | None, typer.Option(min=1, max=12, help="Months ahead; without this, COLLECTOR_PARTITIONS_AHEAD.")
+    ] = None,
+) -> None:
+    """Make the months that are missing, from this one on. Nothing is blocked meanwhile."""
+
+    async def make(settings: Settings) -> list[str]:
+        async with as_worker(settings) as sessions:
+            async with system_transaction(sessions) as session:
+                now: datetime = (await session.execute(_NOW)).scalar_one()
+            return await ensure_months(sessions, ahead=ahead or settings.partitions_ahead, now=now)
+
+    with with_servers(load()) as settings:
+        made = asyncio.run(make(settings))
+    sys.stdout.write(f"Made {', '.join(made)}.\n" if made else "All of them are there.\n")
