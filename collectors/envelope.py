@@ -117,8 +117,10 @@ def _optional(kind: object) -> bool:
 
 def _sendable(value: object) -> object:
     """Return the value; raise ValueError if it is a text that could not be sent back as it came."""
-    if isinstance(value, str) and "\ufffd" in value.encode().decode():  # encode refuses a lone surrogate
-        raise ValueError("a value that paging needs is not UTF-8")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate is a UnicodeEncodeError
+        if "\ufffd" in value:
+            raise ValueError("a value that paging needs is not UTF-8")
     return value
 
 

@@ -10,29 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from collectors.errors import CollectError, SplitWindow
 from collectors.stream import Stream, Window
-from worker.db.progress import Lease, OpenWalk
+from worker.db.progress import Lease
 from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
-from worker.keeping import Keeping
+from worker.keeping import Keeping, Tally
 from worker.resources import Resources
 from worker.walks import halves, windows_to_read
-
-
-@dataclass
-class Tally:
-    """What a run has brought so far. `finished` is False when it was told to stop with work left."""
-
-    walks: int = 0
-    pages: int = 0
-    records: int = 0
-    bytes: int = 0
-    finished: bool = False
-    walk: OpenWalk | None = None  # the walk under way
-    page_number: int = 0  # of the page that comes next
 
 
 async def collect(

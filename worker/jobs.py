@@ -22,7 +22,7 @@ from collectors.errors import (
     Unacceptable,
 )
 from collectors.stream import Answer, ListedBy, Stream
-from worker.collect import Tally, collect
+from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import Ending, RunRecord, end_run
 from worker.db.partitions import with_months
@@ -31,6 +31,7 @@ from worker.db.reconcile import reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
+from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
 from worker.schedule import again, next_slot

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -20,14 +20,24 @@ from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.resources import Resources
 from worker.walks import ALARMING, is_endless, resumable
 
-if TYPE_CHECKING:
-    from worker.collect import Tally
-
 log = structlog.get_logger(__name__)
 
 # About 8 MB in one statement is where larger batches stop paying; a hundred small pages is the same effort.
 BATCH_BYTES = 8 << 20
 BATCH_PAGES = 100
+
+
+@dataclass
+class Tally:
+    """What a run has brought so far. `finished` is False when it was told to stop with work left."""
+
+    walks: int = 0
+    pages: int = 0
+    records: int = 0
+    bytes: int = 0
+    finished: bool = False
+    walk: OpenWalk | None = None  # the walk under way
+    page_number: int = 0  # of the page that comes next
 
 
 class Keeping:
@@ -44,11 +54,6 @@ class Keeping:
         self._bytes = 0
         self._completed: OpenWalk | None = None
         self._moved = False
-
-    @property
-    def walk(self) -> OpenWalk | None:
-        """The walk under way, if it has one."""
-        return self._position.walk
 
     @property
     def is_due(self) -> bool:

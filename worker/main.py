@@ -106,7 +106,7 @@ async def run_worker(settings: Settings) -> None:
         await run(build_worker(settings, resources))
 
 
-def build_worker(settings: Settings, resources: Resources) -> CollectorWorker:
+def build_worker(settings: Settings, resources: Resources, *, handle_signals: bool = True) -> CollectorWorker:
     """Put the worker together. Call it inside the running loop."""
     worker = CollectorWorker(
         **worker_options(
@@ -115,6 +115,7 @@ def build_worker(settings: Settings, resources: Resources) -> CollectorWorker:
             cron_jobs=cron_jobs(),
             max_jobs=settings.max_jobs,
             health_file=settings.health_file,
+            handle_signals=handle_signals,
         )
     )
     worker.ctx.update(resources=resources, stopping=lambda: worker.is_stopping)

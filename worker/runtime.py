@@ -144,6 +144,9 @@ class CollectorWorker(Worker):
             await self._poll_iteration()
             if self.burst and not self.tasks and not await self.pool.zcard(self.queue_name):
                 return
+            # Python 3.11's wait_for, below redis-py, swallows a cancellation that comes as its reply does.
+            if self.main_task and self.main_task.cancelling():
+                raise asyncio.CancelledError
 
     async def _poll_iteration(self) -> None:
         self._touch_health_file()
@@ -246,10 +249,11 @@ class CollectorWorker(Worker):
     async def close(self) -> None:
         """End what still runs and sign off, within seconds, whether Redis answers or not. Leaves the pool open."""
         self.stopping.set()
-        self.allow_pick_jobs = False
         tasks = list(self.tasks.values())
         for task in tasks:
-            task.cancel()
+            # A second cancellation would break the shield under which a job is given back.
+            if not task.cancelling():
+                task.cancel()
         if tasks:
             # Not gather: when that is cancelled it waits for a job that swallows its cancellation.
             _, late = await asyncio.wait(tasks, timeout=_CLOSE_WITHIN)

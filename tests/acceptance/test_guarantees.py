@@ -14,11 +14,12 @@ from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, run_all
 from worker import schedule
 from worker.clock import Clock
-from worker.collect import Tally, collect
+from worker.collect import collect
 from worker.db.progress import LeaseLost, take_lease
 from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.jobs import collect_slice
+from worker.keeping import Tally
 from worker.resources import Resources
 
 

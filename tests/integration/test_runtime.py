@@ -265,6 +265,21 @@ async def test_of_the_ticks_missed_in_an_outage_only_those_of_the_last_minute_ru
 async def _nothing(*_: Any, **__: Any) -> None: ...
 
 
+async def test_a_worker_leaves_though_its_cancellation_was_swallowed(redis: ArqRedis) -> None:
+    """As Python 3.11's wait_for does when the reply of Redis comes at that very moment."""
+    waiting = asyncio.Event()
+
+    class Deaf(CollectorWorker):
+        async def heart_beat(self) -> None:
+            waiting.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    worker = Deaf(**worker_options(redis=redis, functions=[func(_nothing, name="n")], handle_signals=False))
+    async with asyncio.timeout(3), at_work(worker):
+        await waiting.wait()
+
+
 async def test_a_misspelt_option_is_refused(redis: ArqRedis) -> None:
     with pytest.raises(TypeError, match="max_job"):
         worker_options(redis=redis, functions=[], max_job=1)  # type: ignore[call-arg]

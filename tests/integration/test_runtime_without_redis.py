@@ -163,6 +163,7 @@ async def test_a_silent_redis_is_told_once_and_the_worker_resumes(
 async def test_a_worker_stops_in_time_while_redis_is_away(
     server: Server, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime, "_ITERATION_WITHIN", 0.5)
     monkeypatch.setattr(runtime, "_CLOSE_WITHIN", 0.5)
     work = Work()
     async with asyncio.timeout(10):

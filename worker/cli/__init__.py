@@ -9,28 +9,28 @@ from collections.abc import Sequence
 
 import typer
 
-from worker.cli import admin, collection, servers
+from worker.cli import admin, collection, servers, showcase
 from worker.cli.errors import FAILED, INTERRUPTED, PEOPLE_MEET, exit_code, sentence
 
 app = typer.Typer(
     name="collector",
     help="Bring every page that marketplace seller APIs offer into PostgreSQL. Settings are variables COLLECTOR_*.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (servers, admin, collection):
+for group in (showcase, servers, admin, collection):
     group.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 1 if it could not be done, 2 if it was not understood."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # A supervisor's way to stop what a person stops with Ctrl-C; the worker sets its own.
         previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
-            code = app(arguments, prog_name="collector", standalone_mode=False)
+            code = app(words or ["--help"], prog_name="collector", standalone_mode=False)
         finally:
             signal.signal(signal.SIGTERM, previous)
     except (KeyboardInterrupt, typer.Abort):

@@ -20,9 +20,9 @@ from worker.http.proxies import parse_proxy_url
 from worker.secrets import check_ref
 from worker.settings import Settings, load
 
-org = typer.Typer(help="Organizations: the tenants. Each sees its own rows only.", no_args_is_help=True)
-account = typer.Typer(help="Seller accounts of the organizations.", no_args_is_help=True)
-proxy = typer.Typer(help="The proxies that accounts go out through.", no_args_is_help=True)
+org = typer.Typer(help="Organizations: the tenants. Each sees its own rows only.")
+account = typer.Typer(help="Seller accounts of the organizations.")
+proxy = typer.Typer(help="The proxies that accounts go out through.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 SecretRef = Annotated[
@@ -54,7 +54,7 @@ def org_list(*, as_json: AsJson = False) -> None:
 
     async def read(settings: Settings) -> list[Row]:
         async with as_admin(settings) as session:
-            return [dict(row) for row in await administration.list_organizations(session)]
+            return await administration.list_organizations(session)
 
     with with_servers(load()) as settings:
         rows = asyncio.run(read(settings))
@@ -117,7 +117,7 @@ def account_list(
     async def read(settings: Settings) -> list[Row]:
         async with as_admin(settings) as session:
             found = None if organization is None else await administration.find_organization(session, organization)
-            return [dict(row) for row in await administration.list_accounts(session, found)]
+            return await administration.list_accounts(session, found)
 
     with with_servers(load()) as settings:
         rows = asyncio.run(read(settings))
@@ -190,7 +190,7 @@ def proxy_list(*, as_json: AsJson = False) -> None:
 
     async def read(settings: Settings) -> list[Row]:
         async with as_admin(settings) as session:
-            return [dict(row) for row in await administration.list_proxies(session)]
+            return await administration.list_proxies(session)
 
     with with_servers(load()) as settings:
         rows = asyncio.run(read(settings))

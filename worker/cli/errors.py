@@ -64,7 +64,8 @@ def refusing(what: str = "") -> Iterator[None]:
 def sentence(error: BaseException) -> str:
     """Put one of PEOPLE_MEET into one line without secrets."""
     if isinstance(error, typer.TyperException):
-        words = error.format_message()
+        command = getattr(getattr(error, "ctx", None), "command_path", "collector")
+        words = f"{error.format_message().rstrip('.')}: see `{command} --help`"
     elif isinstance(error, _SENTENCES):
         words = str(error)
     elif isinstance(error, OSError) and error.filename is not None:

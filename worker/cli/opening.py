@@ -90,7 +90,8 @@ async def _connected(url: str, variable: str) -> AsyncIterator[AsyncEngine]:
         except (OSError, DBAPIError, PostgresError, InterfaceError) as error:
             where = f"{engine.url.host}:{engine.url.port or 5432}/{engine.url.database}"
             raise Refused(
-                f"PostgreSQL at {where} cannot be used ({cause(error)}): check that it runs and that {variable} is right"
+                f"PostgreSQL at {where} cannot be used ({cause(error)}): "
+                f"check that it runs and that {variable} is right"
             ) from error
         yield engine
     finally:

@@ -24,7 +24,7 @@ from worker.main import run_worker
 from worker.runtime import is_alive
 from worker.settings import Settings, load
 
-partitions = typer.Typer(help="The months that hold the collected pages.", no_args_is_help=True)
+partitions = typer.Typer(help="The months that hold the collected pages.")
 
 _NOW = text("SELECT clock_timestamp()")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,8 +141,8 @@ async def add_organization(session: AsyncSession, name: str) -> OrganizationId:
     return OrganizationId(found)
 
 
-async def list_organizations(session: AsyncSession) -> Sequence[Row]:
-    return (await session.execute(_ORGANIZATIONS)).mappings().all()
+async def list_organizations(session: AsyncSession) -> list[Row]:
+    return [dict(row) for row in (await session.execute(_ORGANIZATIONS)).mappings()]
 
 
 async def find_organization(session: AsyncSession, name_or_id: str) -> OrganizationId:
@@ -186,8 +186,9 @@ async def find_account(
     return None if found is None else AccountId(found)
 
 
-async def list_accounts(session: AsyncSession, organization_id: OrganizationId | None) -> Sequence[Row]:
-    return (await session.execute(_ACCOUNTS, {"organization_id": organization_id})).mappings().all()
+async def list_accounts(session: AsyncSession, organization_id: OrganizationId | None) -> list[Row]:
+    found = await session.execute(_ACCOUNTS, {"organization_id": organization_id})
+    return [dict(row) for row in found.mappings()]
 
 
 async def resume_account(session: AsyncSession, account_id: UUID) -> str:
@@ -209,8 +210,8 @@ async def add_proxy(session: AsyncSession, proxy: NewProxy, *, replace: bool = F
         raise NotPossible(f"there is a proxy {proxy.name!r} already: choose another name, or say --replace")
 
 
-async def list_proxies(session: AsyncSession) -> Sequence[Row]:
-    return (await session.execute(_PROXIES)).mappings().all()
+async def list_proxies(session: AsyncSession) -> list[Row]:
+    return [dict(row) for row in (await session.execute(_PROXIES)).mappings()]
 
 
 def _refuse_blank(what: str, value: str) -> None:

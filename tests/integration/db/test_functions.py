@@ -17,12 +17,12 @@ from worker.db.tenancy import system_transaction, tenant_transaction
 
 STATE = table_named("collect.stream_state")
 NOW = datetime.now(UTC)
-A_MINUTE = timedelta(minutes=1)
+AN_HOUR = timedelta(hours=1)  # longer than any run of the whole suite
 
 
 async def stand(admin: AsyncConnection, tenant: Tenant, stream: str, **columns: object) -> None:
     """Put a stream into a state: due a minute ago unless `columns` say otherwise."""
-    row = row_of(STATE, tenant, stream=stream, next_due_at=NOW - A_MINUTE) | columns
+    row = row_of(STATE, tenant, stream=stream, next_due_at=NOW - AN_HOUR) | columns
     await admin.execute(insert(STATE).values(row))
 
 
@@ -36,12 +36,12 @@ async def test_what_is_due_is_found_and_nothing_else(
 ) -> None:
     tenant = tenants[0]
     await stand(admin, tenant, "due")
-    await stand(admin, tenant, "wait is over", not_before=NOW - A_MINUTE)
-    await stand(admin, tenant, "lease ran out", lease_token=uuid4(), lease_until=NOW - A_MINUTE)
+    await stand(admin, tenant, "wait is over", not_before=NOW - AN_HOUR)
+    await stand(admin, tenant, "lease ran out", lease_token=uuid4(), lease_until=NOW - AN_HOUR)
     await stand(admin, tenant, "never due", next_due_at=None)
-    await stand(admin, tenant, "due later", next_due_at=NOW + A_MINUTE)
-    await stand(admin, tenant, "put off", not_before=NOW + A_MINUTE)
-    await stand(admin, tenant, "leased", lease_token=uuid4(), lease_until=NOW + A_MINUTE)
+    await stand(admin, tenant, "due later", next_due_at=NOW + AN_HOUR)
+    await stand(admin, tenant, "put off", not_before=NOW + AN_HOUR)
+    await stand(admin, tenant, "leased", lease_token=uuid4(), lease_until=NOW + AN_HOUR)
     for state in ("paused", "unavailable", "quarantined", "retired"):
         await stand(admin, tenant, state, state=state)
     assert sorted(await due(sessions)) == ["due", "lease ran out", "wait is over"]
@@ -71,7 +71,7 @@ async def test_organizations_take_turns(
     for number in range(5):
         await stand(admin, busy, f"busy {number}", next_due_at=NOW - timedelta(hours=9 - number))
     await stand(admin, quiet, "quiet 0")
-    await stand(admin, quiet, "quiet 1", next_due_at=NOW - A_MINUTE / 2)
+    await stand(admin, quiet, "quiet 1", next_due_at=NOW - AN_HOUR / 2)
     assert await due(sessions) == ["busy 0", "quiet 0", "busy 1", "quiet 1", "busy 2", "busy 3", "busy 4"]
     assert await due(sessions, room=3) == ["busy 0", "quiet 0", "busy 1"]
     assert await due(sessions, room=0) == await due(sessions, room=-1) == []
@@ -112,9 +112,9 @@ async def test_an_account_is_found_without_knowing_its_tenant(
 async def test_a_bucket_keeps_its_later_wait_until_it_is_over(sessions: Sessions) -> None:
     put_off = text("SELECT collect.bucket_put_off(:key, :until)")
     waits = text("SELECT key, not_before FROM collect.bucket_waits()")
-    later, sooner = NOW + 3 * A_MINUTE, NOW + 2 * A_MINUTE
+    later, sooner = NOW + 3 * AN_HOUR, NOW + 2 * AN_HOUR
     async with system_transaction(sessions) as session:
-        for key, until in (("a", sooner), ("a", later), ("b", later), ("b", sooner), ("over", NOW - A_MINUTE)):
+        for key, until in (("a", sooner), ("a", later), ("b", later), ("b", sooner), ("over", NOW - AN_HOUR)):
             await session.execute(put_off, {"key": key, "until": until})
     async with system_transaction(sessions) as session:
         assert [tuple(row) for row in await session.execute(waits)] == [("a", later), ("b", later)]
@@ -210,7 +210,7 @@ async def test_nobody_rewrites_what_was_written_down(database: Database, admin: 
 
 
 async def test_a_change_moves_updated_at(admin: AsyncConnection, tenants: tuple[Tenant, Tenant]) -> None:
-    await stand(admin, tenants[0], "orders", updated_at=NOW - A_MINUTE)
+    await stand(admin, tenants[0], "orders", updated_at=NOW - AN_HOUR)
     await admin.execute(text("UPDATE collect.stream_state SET attempts = 1"))
     assert await admin.scalar(text("SELECT updated_at > created_at FROM collect.stream_state"))
 

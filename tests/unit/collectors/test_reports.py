@@ -1,0 +1,153 @@
+"""Reports: created once, remembered at once, waited for without a worker, fetched as one page."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+
+from collectors.errors import CollectError, Later, Malformed, NotReady, SplitWindow
+from collectors.paging import get, post
+from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
+from collectors.stream import Answer, Cursor, Mark, Page, Request
+from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, steps_of, walk_from
+
+FILE = Request(method="GET", host="files.test", path="/made/7.zip", signed=False)
+CREATED = b'{"result":{"reportId":"r1"}}'
+STATES: dict[bytes, State] = {
+    b"working": Working(timedelta(seconds=5)),
+    b"ready": Ready(FILE),
+    b"nothing": NothingToTell(),
+    b"too large": TooLarge(),
+    b"failed": Failed("no mood"),
+}
+PAGES = report(
+    post("api.test", "/create", lambda walk, _: {"seller": walk.seller}, repeatable=False),
+    report_id="result.reportId",
+    poll=get("api.test", lambda _, at: f"/info/{at['report']}", lambda _, __: {}),
+    state=lambda answer: STATES[answer.body],
+)
+MARKED = {"report": "r1"}
+
+
+async def run(answers: list[Scripted], cursor: Cursor | None = None) -> tuple[list[Page | Mark], CollectError, Script]:
+    """Return what a run yielded before the error that ended it, the error, and what was asked."""
+    script, steps = Script(answers), list[Page | Mark]()
+    with pytest.raises(CollectError) as caught:
+        async with aclosing(PAGES(script, walk_from(cursor))) as given:
+            async for step in given:
+                steps.append(step)  # noqa: PERF401 - what came before the error counts
+    return steps, caught.value, script
+
+
+async def test_it_is_created_polled_and_fetched() -> None:
+    script = Script([CREATED, b"ready", b"PK\x03\x04"])
+    mark, page = await steps_of(PAGES, script)
+    assert [request.path for request in script.asked] == ["/create", "/info/r1", "/made/7.zip"]
+    assert mark == Mark(MARKED)
+    assert isinstance(page, Page)
+    assert (page.answer.body, page.records, page.last, page.file_name) == (b"PK\x03\x04", None, True, "7.zip")
+    assert page.worth_storing
+    assert page.answer.request == FILE, "what is stored says where the file came from"
+
+
+async def test_its_id_is_given_out_before_anything_else_is_asked() -> None:
+    script = Script([CREATED])
+    async with aclosing(PAGES(script, WALK)) as steps:
+        assert await anext(steps) == Mark(MARKED)
+    assert [request.path for request in script.asked] == ["/create"]
+    assert not script.asked[0].repeatable
+
+
+async def test_what_is_not_made_yet_is_put_off_for_as_long_as_it_says() -> None:
+    steps, error, _ = await run([CREATED, b"working"])
+    assert steps == [Mark(MARKED)]
+    assert isinstance(error, NotReady)
+    assert error.wait == timedelta(seconds=5)
+
+
+async def test_a_restart_polls_what_was_created_and_creates_nothing() -> None:
+    _, error, script = await run([b"working"], MARKED)
+    assert isinstance(error, NotReady)
+    assert [request.path for request in script.asked] == ["/info/r1"]
+    (page,) = await steps_of(PAGES, Script([b"ready", b"PK"]), walk_from(MARKED))
+    assert isinstance(page, Page)
+
+
+async def test_a_report_that_covers_too_much_time_is_split() -> None:
+    _, error, _ = await run([CREATED, b"too large"])
+    assert isinstance(error, SplitWindow)
+
+
+async def test_a_report_without_data_completes_the_walk_and_stores_nothing() -> None:
+    (page,) = await steps_of(PAGES, Script([b"nothing"]), walk_from(MARKED))
+    assert isinstance(page, Page)
+    assert page.last
+    assert not page.worth_storing
+
+
+async def test_a_report_that_failed_is_forgotten_so_that_the_next_run_creates_another() -> None:
+    steps, error, _ = await run([b"failed"], MARKED)
+    assert steps == [Mark({})]
+    assert isinstance(error, Later)
+    assert "no mood" in str(error)
+    assert await _creates_again(steps[-1])
+
+
+async def test_a_report_that_is_no_longer_known_is_forgotten_too() -> None:
+    gone = Later("404", answer=answer_of(b"", status=404))
+    steps, error, _ = await run([gone], MARKED)
+    assert steps == [Mark({})]
+    assert isinstance(error, Later)
+    assert await _creates_again(steps[-1])
+
+
+@pytest.mark.parametrize("trouble", [Later("no way there"), Later("500", answer=answer_of(b"", status=500))])
+async def test_a_poll_that_fails_forgets_nothing(trouble: Later) -> None:
+    steps, error, _ = await run([trouble], MARKED)
+    assert steps == []
+    assert error is trouble
+
+
+async def test_a_download_that_fails_forgets_nothing() -> None:
+    trouble = Later("reset")
+    steps, error, _ = await run([b"ready", trouble], MARKED)
+    assert steps == []
+    assert error is trouble
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"result":{"reportId":7}}', b'{"reportId":"r1"}', b'{"result":null}'])
+async def test_an_answer_without_the_id_is_malformed_and_remembers_nothing(answer: bytes) -> None:
+    steps, error, _ = await run([answer])
+    assert steps == []
+    assert isinstance(error, Malformed)
+
+
+@pytest.mark.parametrize(
+    ("header", "path", "name"),
+    [
+        ('attachment; filename="a b.zip"', "/x", "a b.zip"),
+        ("attachment; filename=report.zip; size=3", "/x", "report.zip"),
+        ("", "/made/7.zip", "7.zip"),
+        ("inline", "/made/7.zip", "7.zip"),
+        ("", "/", None),
+    ],
+)
+def test_a_file_has_the_name_the_server_gives_it_or_that_of_its_path(
+    header: str, path: str, name: str | None
+) -> None:
+    request = Request(method="GET", host="files.test", path=path)
+    answer = Answer(
+        request=request,
+        status=200,
+        headers={"content-disposition": header} if header else {},
+        body=b"",
+        fetched_at=WALK.now,
+    )
+    assert file_name(answer) == name
+
+
+async def _creates_again(step: Page | Mark) -> bool:
+    _, _, script = await run([CREATED, b"working"], step.cursor)
+    return [request.path for request in script.asked] == ["/create", "/info/r1"]

@@ -1,0 +1,231 @@
+"""Every stream, over TLS, against the sandbox's oracle: all that there is, page by page, from any page on."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import AsyncClient  # noqa: TID251 - a client that shares nothing with the worker's
+
+from collectors.registry import STREAMS
+from collectors.stream import ListedBy, Page, Snapshot, Stream, Walk, Watermark, Window
+from sandbox.clock import Clock
+from sandbox.server import Play, Sandbox
+from tests.unit.collectors.walking import Seller, cursor_after
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EPOCH = datetime(2026, 11, 20, tzinfo=UTC)
+HISTORY = 35
+VOLUMES = {
+    "wildberries/orders": 7.0,
+    "wildberries/cards": 60.0,
+    "wildberries/prices": 30.0,
+    "wildberries/fin_detail": 5.0,
+    "wildberries/feedbacks": 6.0,
+    "ozon/products": 40.0,
+    "ozon/fbs_postings": 9.0,
+    "ozon/accruals_by_day": 9.0,
+    "yandex_market/orders": 5.0,
+    "yandex_market/prices": 30.0,
+    "yandex_market/united_netting": 4.0,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the test has to know of a stream: its records' keys in a body, and how far below the vendor's pages are cut.
+
+    `page` is None for a file, which has no pages. `oracle` is how the sandbox calls what the stream asks for.
+    """
+
+    keys: Callable[[bytes], Iterable[Any]]
+    page: int | None
+    oracle: str | None = None
+
+
+def listed(*path: str, key: str) -> Callable[[bytes], Iterable[Any]]:
+    def keys(body: bytes) -> Iterable[Any]:
+        found = json.loads(body or "[]")
+        for name in path:
+            found = found[name]
+        return [row[key] for row in found]
+
+    return keys
+
+
+def in_archive(body: bytes) -> Iterable[Any]:
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        return [row["ID"] for row in json.loads(archive.read("Начисления.json"))]
+
+
+CASES = {
+    "wildberries/orders": Case(listed(key="srid"), page=11),
+    "wildberries/cards": Case(listed("cards", key="nmID"), page=7),
+    "wildberries/prices": Case(listed("data", "listGoods", key="nmID"), page=8),
+    "wildberries/fin_detail": Case(listed(key="rrdId"), page=13, oracle="period=weekly"),
+    "wildberries/order_feed": Case(listed("data", "orders", key="srid"), page=10),
+    "wildberries/feedbacks": Case(listed("data", "feedbacks", key="id"), page=9),
+    "ozon/products": Case(listed("result", "items", key="product_id"), page=6),
+    "ozon/fbs_postings": Case(listed("postings", key="posting_number"), page=4),
+    "ozon/accruals_by_day": Case(listed("accruals", key="accrual_id"), page=4),
+    "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
+    "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
+    "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),
+    "yandex_market/prices": Case(listed("result", "offers", key="offerId"), page=7),
+    "yandex_market/united_netting": Case(in_archive, page=None),
+}
+ALL = [
+    pytest.param(stream, id=f"{marketplace}/{name}")
+    for marketplace, streams in STREAMS.items()
+    for name, stream in streams.items()
+]
+WATERMARKS = [param for param in ALL if isinstance(param.values[0].progress, Watermark)]  # type: ignore[union-attr]
+
+
+def case_of(stream: Stream) -> Case:
+    name = f"{stream.marketplace.name}/{stream.name}"
+    assert name in CASES, (
+        f"{name} has no case here: play it in sandbox/ and say in CASES where the keys of its records stand"
+    )
+    return CASES[name]
+
+
+@pytest.fixture(scope="module", params=["empty", "repeat"], ids=["ends empty", "repeats"])
+async def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    """A clock that stands still, small pages, no limits; both forms of Wildberries' orders."""
+    async with _sandbox(tmp_path_factory.mktemp("box"), Clock.frozen(NOON), request.param) as sandbox:
+        yield sandbox
+
+
+def _sandbox(home: Path, clock: Clock, orders_end: Any = "empty") -> Sandbox:
+    play = Play(epoch=EPOCH, history_days=HISTORY, volumes=VOLUMES, orders_end=orders_end)
+    pages = {name: case.page for name, case in CASES.items() if case.page is not None}
+    return Sandbox(home, clock=clock, page_limits=pages, rate_scale=math.inf, play=play)
+
+
+def _client(box: Sandbox) -> AsyncClient:
+    return AsyncClient(verify=box.authority.client_context(), trust_env=False)
+
+
+@pytest.mark.parametrize("stream", ALL)
+async def test_it_brings_exactly_what_the_marketplace_holds(box: Sandbox, stream: Stream) -> None:
+    case = case_of(stream)
+    async with _client(box) as client:
+        seller = Seller(box, client, stream)
+        pages, held = 0, 0
+        for walk in seller.walks(await _slices(seller)):
+            brought = await seller.pages(walk)
+            keys = _keys(case, brought)
+            if isinstance(stream.progress, Watermark):  # an inclusive bound brings its rows again
+                keys = sorted(set(keys))
+            expected = seller.held(walk, **_oracle(case))
+            assert keys == expected, f"{walk.slice} {walk.window}"
+            pages += sum(page.worth_storing for page in brought)
+            held += len(expected)
+    assert held > 0, "nothing is held: the test would prove nothing"
+    assert pages > 1 or case.page is None, "one page only: the test would prove little"
+
+
+@pytest.mark.parametrize("stream", ALL)
+async def test_a_restart_at_any_page_loses_and_doubles_nothing(box: Sandbox, stream: Stream) -> None:
+    case = case_of(stream)
+    async with _client(box) as client:
+        seller = Seller(box, client, stream)
+        longest = max(
+            [(walk, await seller.pages(walk)) for walk in seller.walks(await _slices(seller))],
+            key=lambda found: len(found[1]),
+        )
+        walk, whole = longest
+        for number in range(len(whole) - 1):
+            rest = await seller.pages(replace(walk, cursor=cursor_after(whole, number)))
+            assert [_told(page) for page in rest] == [_told(page) for page in whole[number + 1 :]]
+            assert _keys(case, [*whole[: number + 1], *rest]) == _keys(case, whole)
+
+
+@pytest.mark.parametrize("stream", WATERMARKS)
+async def test_a_watermark_that_is_up_to_date_stores_nothing_until_something_changes(
+    tmp_path: Path, stream: Stream
+) -> None:
+    case, clock = case_of(stream), Clock.frozen(NOON)
+    async with _sandbox(tmp_path, clock, "repeat") as box, _client(box) as client:
+        seller = Seller(box, client, stream)
+        (walk,) = seller.walks(("",))
+        at = cursor_after(await seller.pages(walk), -1)
+        idle = await seller.pages(replace(walk, cursor=at))
+        assert [page.worth_storing for page in idle] == [False]
+        clock.advance(timedelta(days=1))
+        news = await seller.pages(replace(walk, cursor=cursor_after(idle, -1)))
+        assert set(seller.held(walk, start=NOON + timedelta(seconds=1))) <= set(_keys(case, news))
+        assert len(seller.held(walk, start=NOON + timedelta(seconds=1))) > 0
+
+
+@pytest.mark.parametrize("stream", WATERMARKS)
+async def test_a_backfill_of_a_watermark_brings_its_window_and_ends(box: Sandbox, stream: Stream) -> None:
+    case = case_of(stream)
+    window = Window(NOON - timedelta(days=12), NOON - timedelta(days=9))
+    async with _client(box) as client:
+        seller = Seller(box, client, stream)
+        (walk,) = seller.walks(("",))
+        pages = await seller.pages(replace(walk, window=window))
+        assert pages[-1].last
+        held = set(seller.held(replace(walk, window=window)))
+    assert held
+    assert held <= set(_keys(case, pages))
+
+
+async def test_a_report_is_created_once_however_often_it_is_polled(tmp_path: Path) -> None:
+    stream = STREAMS["yandex_market"]["united_netting"]
+    async with _sandbox(tmp_path, Clock.frozen(NOON)) as box, _client(box) as client:
+        seller = Seller(box, client, stream)
+        (walk,) = seller.walks(("",))
+        (page,) = await seller.pages(walk)
+        assert box.requests()["yandex_market/united_netting/create"] == 1
+        assert box.requests()["yandex_market/united_netting/info"] == 3
+    assert page.file_name is not None
+    assert page.file_name.endswith(".zip")
+    assert [request.signed for request in seller.asked] == [True, True, True, True, False]
+
+
+async def test_records_that_postgresql_cannot_read_are_paged_like_others(tmp_path: Path) -> None:
+    play = Play(epoch=EPOCH, history_days=HISTORY, volumes=VOLUMES, nasty=True)
+    stream = STREAMS["wildberries"]["orders"]
+    sandbox = Sandbox(
+        tmp_path, clock=Clock.frozen(NOON), page_limits={"wildberries/orders": 11}, rate_scale=math.inf, play=play
+    )
+    async with sandbox as box, _client(box) as client:
+        seller = Seller(box, client, stream)
+        (walk,) = seller.walks(("",))
+        pages = await seller.pages(walk)
+        assert set(_keys(CASES["wildberries/orders"], pages)) == set(seller.held(walk))
+    assert any(rb"\u0000" in page.answer.body or rb"\ud" in page.answer.body for page in pages)
+
+
+async def _slices(seller: Seller) -> tuple[str, ...]:
+    """Return the slices of a stream; where another stream lists them, as that one lists them now."""
+    slices = seller.stream.slices
+    if not isinstance(slices, ListedBy):
+        return slices
+    lister = replace(seller, stream=STREAMS[seller.stream.marketplace.name][slices.stream])
+    assert isinstance(lister.stream.progress, Snapshot)
+    (walk,) = lister.walks(("",))
+    return tuple(name for page in await lister.pages(walk) for name in slices.read(page.answer.body))
+
+
+def _keys(case: Case, pages: list[Page]) -> list[str]:
+    return sorted(str(key) for page in pages if page.worth_storing for key in case.keys(page.answer.body))
+
+
+def _told(page: Page) -> tuple[object, ...]:
+    return page.answer.body, page.records, page.last, page.new, page.declared_total, page.file_name
+
+
+def _oracle(case: Case) -> dict[str, str]:
+    return {} if case.oracle is None else {"slice_": case.oracle}
