@@ -176,7 +176,10 @@ class AccountFetch:
         async with limits.slots(keys) as waited:
             self.seconds_waited += waited.total_seconds()
             await self._wait((await limits.reserve(keys, self._token_type)).total_seconds())
-            answer = await self._exchange(task, proxy)
+            try:
+                answer = await self._exchange(task, proxy)
+            finally:
+                await limits.sent(keys, self._token_type)
         try:
             self._judge(answer)
         except RateLimited as error:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from collectors.errors import PutOff, RateLimited
-from collectors.stream import Bucket, Scope
+from collectors.stream import Bucket, Rate, Scope
 
 IN_PLACE = timedelta(seconds=2)  # a longer wait is handed back to the queue (arq's own grain is 0.5 s)
 WORTH_KEEPING = timedelta(seconds=60)  # a wait that must outlive Valkey
@@ -56,8 +56,8 @@ class Limits:
         self._redis = redis
         self._scale = scale
         self._on_long_wait = on_long_wait
-        self._gcra, self._shut, self._slots, self._fill = (
-            redis.register_script(_script(name)) for name in ("gcra", "shut", "slots", "fill")
+        self._gcra, self._sent, self._shut, self._slots, self._fill = (
+            redis.register_script(_script(name)) for name in ("gcra", "sent", "shut", "slots", "fill")
         )
 
     async def reserve(
@@ -73,7 +73,7 @@ class Limits:
         arguments = [_microseconds(max_wait)]
         for bucket, _ in counted:
             rate = bucket.rate_for(token_type)
-            arguments += [_microseconds(rate.every / self._scale), rate.burst, cost]
+            arguments += [_microseconds(rate.every / self._scale), _safe_burst(rate), cost]
         async with _reached():
             booked, wait_us, slowest = await self._gcra(keys=[key for _, key in counted], args=arguments)
         wait = timedelta(microseconds=wait_us)
@@ -81,6 +81,17 @@ class Limits:
             name = counted[slowest - 1][0].name
             raise RateLimited(f"the limit {name!r} is used up for {wait.total_seconds():.1f} s", wait=wait, bucket=name)
         return wait
+
+    async def sent(self, keys: Sequence[Keyed], token_type: str) -> None:
+        """Say that a request has been answered: where there is no burst, the interval counts from now.
+
+        A booked slot is when we send; the marketplace counts when it receives, and a new tunnel takes a while.
+        """
+        rates = [(key, bucket.rate_for(token_type)) for bucket, key in keys if bucket.scope is not Scope.SLOTS]
+        single = [(key, _microseconds(rate.every / self._scale)) for key, rate in rates if _safe_burst(rate) == 1]
+        if single:
+            with suppress(RedisError, OSError):  # the slot stays booked as it was
+                await self._sent(keys=[key for key, _ in single], args=[interval for _, interval in single])
 
     @asynccontextmanager
     async def slots(self, keys: Sequence[Keyed], *, max_wait: timedelta = IN_PLACE) -> AsyncIterator[timedelta]:
@@ -144,6 +155,11 @@ class Limits:
 @cache
 def _script(name: str) -> str:
     return (files("worker.http") / f"{name}.lua").read_text("utf-8")
+
+
+def _safe_burst(rate: Rate) -> int:
+    # One less than allowed: requests that we send evenly may arrive closer together.
+    return rate.burst - 1 if rate.burst > 1 else 1
 
 
 def _microseconds(time: timedelta) -> int:

@@ -19,7 +19,7 @@ from tests.integration.http.peers import CANARY, FILES, HOST, Api, Reply, asked
 from worker.http.fetch import Fetcher
 from worker.http.limits import Limits
 
-MINUTE = Bucket(name="minute", rate=Rate(timedelta(minutes=1), burst=2))
+MINUTE = Bucket(name="minute", rate=Rate(timedelta(minutes=1), burst=3))
 WIDE = Bucket(name="wide", rate=Rate(timedelta(milliseconds=1), burst=1000))
 
 

@@ -25,9 +25,9 @@ def seconds(value: float) -> timedelta:
 
 
 async def test_slots_are_booked_one_after_another_for_all_workers(redis: Redis) -> None:
-    """Four workers, a burst of 5 and then one unit every 10 s: the n-th is told to come (n - 5) × 10 s later."""
+    """Four workers, a burst of 6, of which one is spared: the n-th is told to come (n - 5) × 10 s later."""
     workers = [Limits(redis) for _ in range(4)]
-    keys = keyed(bucket(every=10, burst=5))
+    keys = keyed(bucket(every=10, burst=6))
     waits = await asyncio.gather(
         *(worker.reserve(keys, "", max_wait=seconds(1000)) for worker in workers for _ in range(15))
     )
@@ -46,9 +46,18 @@ async def test_a_slot_too_far_away_is_refused_with_its_wait_and_not_booked(redis
         assert seconds(58) < caught.value.wait <= seconds(60)
 
 
+async def test_without_a_burst_the_interval_counts_from_the_answer(redis: Redis) -> None:
+    """The way to the marketplace took a while, and it counts from when it received us."""
+    limits, keys = Limits(redis), keyed(bucket(every=1))
+    await limits.reserve(keys, "")
+    await asyncio.sleep(0.3)
+    await limits.sent(keys, "")
+    assert await limits.reserve(keys, "") > seconds(0.9)
+
+
 async def test_of_several_buckets_all_are_taken_or_none(redis: Redis) -> None:
     limits = Limits(redis)
-    wide, narrow = bucket("wide", every=60, burst=2), bucket("narrow", every=60)
+    wide, narrow = bucket("wide", every=60, burst=3), bucket("narrow", every=60)
     await limits.reserve(keyed(wide, narrow), "")
     with pytest.raises(RateLimited) as caught:
         await limits.reserve(keyed(wide, narrow), "")
@@ -78,7 +87,7 @@ async def test_a_token_type_has_its_own_rate_and_scale_divides_all(redis: Redis)
 
 
 async def test_an_error_may_cost_more_than_one_unit(redis: Redis) -> None:
-    limits, keys = Limits(redis), keyed(bucket(every=1, burst=10))
+    limits, keys = Limits(redis), keyed(bucket(every=1, burst=11))
     assert await limits.reserve(keys, "", cost=10) == timedelta(0)
     assert await limits.reserve(keys, "") > seconds(0.5)
 
@@ -168,7 +177,7 @@ async def test_a_penalty_on_slots_fills_them(redis: Redis) -> None:
 
 
 async def test_forgotten_scripts_are_loaded_again(redis: Redis) -> None:
-    limits, keys = Limits(redis), keyed(bucket(burst=2))
+    limits, keys = Limits(redis), keyed(bucket(burst=3))
     await limits.reserve(keys, "")
     await redis.script_flush()
     await limits.reserve(keys, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from collectors.stream import Window
 
@@ -30,7 +31,7 @@ def overlap(one: Window, other: Window) -> bool:
 
 def overlapping(windows: Sequence[Window]) -> list[tuple[Window, Window]]:
     ordered = sorted(windows, key=lambda window: window.start)
-    return [(one, other) for one, other in zip(ordered, ordered[1:], strict=False) if overlap(one, other)]
+    return [(one, other) for one, other in pairwise(ordered) if overlap(one, other)]
 
 
 def _without(window: Window, hole: Window) -> list[Window]:

@@ -59,14 +59,13 @@ async def pages_of(pages: Pages, fetch: Script, walk: Walk = WALK) -> list[Page]
     return [step for step in await steps_of(pages, fetch, walk) if isinstance(step, Page)]
 
 
-async def gathered(pages: Pages, fetch: Script, walk: Walk = WALK) -> tuple[list[Page], CollectError | None]:
-    """Return the pages before the error that ended the walk, and the error."""
-    found: list[Page] = []
+async def gathered(pages: Pages, fetch: Script, walk: Walk = WALK) -> tuple[list[Page | Mark], CollectError | None]:
+    """Return what came before the error that ended the walk, and the error."""
+    found: list[Page | Mark] = []
     try:
         async with aclosing(pages(fetch, walk)) as steps:
             async for step in steps:
-                assert isinstance(step, Page)
-                found.append(step)
+                found.append(step)  # noqa: PERF401 - what came before the error counts
     except CollectError as error:
         return found, error
     return found, None

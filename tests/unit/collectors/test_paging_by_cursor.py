@@ -26,7 +26,9 @@ def token(*rows: int, following: str | None = None) -> bytes:
 
 
 async def test_with_has_next_the_flag_alone_decides() -> None:
-    script = Script([page(1, next="a", has_next=True), page(next="b", has_next=True), page(2, next="c", has_next=False)])
+    script = Script(
+        [page(1, next="a", has_next=True), page(next="b", has_next=True), page(2, next="c", has_next=False)]
+    )
     pages = await pages_of(HAS_NEXT, script)
     assert script.said == [{}, {"cursor": "a"}, {"cursor": "b"}]
     assert [found.last for found in pages] == [False, False, True]

@@ -11,7 +11,7 @@ from collectors.errors import CollectError, Later, Malformed, NotReady, SplitWin
 from collectors.paging import get, post
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
 from collectors.stream import Answer, Cursor, Mark, Page, Request
-from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, steps_of, walk_from
+from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, gathered, steps_of, walk_from
 
 FILE = Request(method="GET", host="files.test", path="/made/7.zip", signed=False)
 CREATED = b'{"result":{"reportId":"r1"}}'
@@ -33,12 +33,10 @@ MARKED = {"report": "r1"}
 
 async def run(answers: list[Scripted], cursor: Cursor | None = None) -> tuple[list[Page | Mark], CollectError, Script]:
     """Return what a run yielded before the error that ended it, the error, and what was asked."""
-    script, steps = Script(answers), list[Page | Mark]()
-    with pytest.raises(CollectError) as caught:
-        async with aclosing(PAGES(script, walk_from(cursor))) as given:
-            async for step in given:
-                steps.append(step)  # noqa: PERF401 - what came before the error counts
-    return steps, caught.value, script
+    script = Script(answers)
+    steps, error = await gathered(PAGES, script, walk_from(cursor))
+    assert error is not None
+    return steps, error, script
 
 
 async def test_it_is_created_polled_and_fetched() -> None:
@@ -134,9 +132,7 @@ async def test_an_answer_without_the_id_is_malformed_and_remembers_nothing(answe
         ("", "/", None),
     ],
 )
-def test_a_file_has_the_name_the_server_gives_it_or_that_of_its_path(
-    header: str, path: str, name: str | None
-) -> None:
+def test_a_file_has_the_name_the_server_gives_it_or_that_of_its_path(header: str, path: str, name: str | None) -> None:
     request = Request(method="GET", host="files.test", path=path)
     answer = Answer(
         request=request,

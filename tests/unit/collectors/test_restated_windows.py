@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_window_is_read_at_the_pace_of_its_tier_and_once_after_the_last(progre
     ages = readings(progress, WINDOW, until=last_age + 40 * DAY)
     assert [age for age in ages if age >= last_age][1:] == [], "read again although nothing can have changed"
     assert last_age <= ages[-1] <= last_age + TICK
-    for one, other in zip(ages, ages[1:], strict=False):
+    for one, other in pairwise(ages):
         pace = next((every for until, every in progress.restated if other <= until), None)
         assert (pace or timedelta(0)) <= other - one <= (pace or progress.restated[-1][1]) + TICK
 

@@ -14,7 +14,7 @@ from httpx import AsyncClient  # noqa: TID251 - a client that shares nothing wit
 
 from collectors.errors import NotReady
 from collectors.refusals import judge_status
-from collectors.stream import Answer, Cursor, Mark, Page, Request, Stream, Walk, Window, Windows
+from collectors.stream import Answer, Cursor, Page, Request, Stream, Walk, Window, Windows
 from collectors.windows import missing
 from sandbox.server import Sandbox
 
@@ -38,7 +38,7 @@ class Seller:
     @property
     def secret(self) -> Mapping[str, str]:
         text = self.box.credentials(self.stream.marketplace.name, self.id)
-        return json.loads(text) if text.startswith("{") else {"token": text}  # type: ignore[no-any-return]
+        return json.loads(text) if text.startswith("{") else {"token": text}
 
     async def __call__(self, request: Request) -> Answer:
         self.asked.append(request)
