@@ -39,7 +39,7 @@ async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetim
     holes = await gaps(session, lease.key, horizon(stream.progress, now))
     lacking = missing(stream.progress, holes, now)
     again = stale(stream.progress, await unsettled(session, lease.key), now) if stream.progress.restated else []
-    return lacking + [window for window in again if window not in lacking]
+    return lacking + [window for window in again if not any(_within(window, other) for other in lacking)]
 
 
 def is_endless(stream: Stream, window: Window | None) -> bool:
@@ -54,3 +54,7 @@ def halves(stream: Stream, window: Window | None) -> list[Window | None]:
         raise SplitWindow(f"{stream.marketplace.name}/{stream.name} is too large to be read in one window")
     middle = window.start + (window.end - window.start) // 2 // grain * grain
     return [Window(window.start, middle), Window(middle, window.end)]
+
+
+def _within(window: Window, other: Window) -> bool:
+    return other.start <= window.start and window.end <= other.end

@@ -23,6 +23,16 @@ FINANCE = "finance-api.wildberries.ru"
 ANALYTICS = "seller-analytics-api.wildberries.ru"
 FEEDBACKS = "feedbacks-api.wildberries.ru"
 
+# A token is good for some categories, and each host is one: a secret may hold a token for each beside "token".
+_CATEGORIES = {
+    STATISTICS: "statistics",
+    CONTENT: "content",
+    PRICES: "prices",
+    FINANCE: "finance",
+    ANALYTICS: "analytics",
+    FEEDBACKS: "feedbacks",
+}
+
 # `acc` of the token's payload: api-information, "token types".
 _TOKEN_TYPES = {1: "base", 2: "test", 3: "personal", 4: "service"}
 
@@ -62,8 +72,9 @@ def token_type(secret: Secret) -> str:
     return _TOKEN_TYPES.get(claims.acc, "")
 
 
-def sign(secret: Secret, _: Request) -> Mapping[str, str]:
-    return {"Authorization": secret["token"]}
+def sign(secret: Secret, request: Request) -> Mapping[str, str]:
+    """Take the token of the host's category, or the one for all."""
+    return {"Authorization": secret.get(_CATEGORIES.get(request.host, ""), secret["token"])}
 
 
 def judge(answer: Answer) -> None:
@@ -95,7 +106,7 @@ def _refusal(body: bytes) -> _Refusal:
 
 WILDBERRIES = Marketplace(
     name="wildberries",
-    hosts=frozenset({STATISTICS, CONTENT, PRICES, FINANCE, ANALYTICS, FEEDBACKS}),
+    hosts=frozenset(_CATEGORIES),
     sign=sign,
     judge=judge,
     token_type=token_type,

@@ -84,6 +84,26 @@ async def test_a_walk_that_grew_too_old_is_left_incomplete_and_begun_again(stage
     await assert_whole(stage, prices, ["prices"])
 
 
+async def test_a_window_that_grew_is_read_once_and_supersedes_what_was_read_of_it(stage: Stage) -> None:
+    """Its earlier reading is due again too, but the new one holds all of it."""
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
+    async with stage.resources() as resources:
+        await run_all(resources, account, "fbs_postings")
+        async with stage.database.connect("postgres") as owner:  # two hours pass
+            for table, column in (("collect.walk", "started_at"), ("raw.payload", "walk_started_at")):
+                await owner.execute(f"UPDATE {table} SET {column} = {column} - interval '2 hours'")
+        read = await stage.value("SELECT count(*) FROM collect.walk")
+        await stage.make_due()
+        await run_all(resources, account, "fbs_postings")
+    assert await stage.value("SELECT count(*) FROM collect.walk") > read
+    overlapping = await stage.rows(
+        "SELECT a.time_window, b.time_window FROM collect.walk a JOIN collect.walk b ON a.id < b.id"
+        " AND a.time_window && b.time_window WHERE a.superseded_at IS NULL AND b.superseded_at IS NULL"
+    )
+    assert overlapping == []
+    await assert_whole(stage, account, ["fbs_postings"])
+
+
 async def test_sixteen_runs_of_one_job_at_once_have_one_effect(stage: Stage, prices: Account) -> None:
     async with stage.resources() as resources:
         job = [collect_slice(resources, prices.key("prices"), stopping=lambda: False) for _ in range(16)]
