@@ -297,7 +297,8 @@ async def test_a_worker_whose_clock_is_a_month_ahead_writes_the_time_of_the_data
     assert furthest < 60
 
 
-async def test_an_emptied_queue_is_full_again_one_tick_later(stage: Stage, prices: Account) -> None:
+@pytest.mark.usefixtures("prices")
+async def test_an_emptied_queue_is_full_again_one_tick_later(stage: Stage) -> None:
     async with stage.resources() as resources:
         due = await schedule.tick(resources)
         assert due == await stage.value("SELECT count(*) FROM collect.stream_state") > 5
