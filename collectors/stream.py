@@ -63,12 +63,12 @@ class Request:
     repeatable: bool = True  # False: it makes something (a report), so it is sent again only if it was surely not sent
 
     def stored(self) -> dict[str, Json]:
-        """Return what `raw.payload.request` keeps of it."""
+        """Return what `raw.payload.request` keeps of it: of a link to a file, which opens it, no values."""
         return {
             "method": self.method,
             "host": self.host,
             "path": self.path,
-            "query": dict(self.query),
+            "query": dict(self.query) if self.signed else dict.fromkeys(self.query, "***"),
             "body": self.body,
         }
 
@@ -101,6 +101,9 @@ class Window:
             raise ValueError("a window needs times with a zone")
         if self.end <= self.start:
             raise ValueError(f"the window ends ({self.end.isoformat()}) before it begins ({self.start.isoformat()})")
+
+    def overlaps(self, other: Window) -> bool:
+        return self.start < other.end and other.start < self.end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from collectors.stream import Snapshot, Stream, Window, Windows
 
 MOSCOW = timezone(timedelta(hours=3), "MSK")  # fixed since 2014, no summer time
 _GRID = datetime(2018, 1, 1)  # noqa: DTZ001 - local midnight in each stream's zone; a Monday, so weeks begin on Mondays
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)  # before any marketplace; a window of millennia is a mistyped year
 _SLACK = timedelta(hours=1)  # between planning a window and asking for it; what is kept counts from the API's own now
 
 
@@ -102,6 +103,10 @@ def refuse_window(stream: Stream, window: Window, now: datetime) -> None:
     if window.end > now:
         raise WindowRefused(
             f"the window ends in the future ({window.end.isoformat()}): end it at {now.isoformat()} or before"
+        )
+    if window.start < _FIRST:
+        raise WindowRefused(
+            f"no marketplace knows anything of {window.start.year}: begin the window after {_FIRST:%Y-%m-%d}"
         )
     kept = stream.progress.kept
     if kept is not None and window.start < now - kept:

@@ -15,10 +15,19 @@ class Clock:
         self._wall = wall
         self.skew = timedelta(0)  # the database's time minus ours
 
+    def wall(self) -> datetime:
+        """Return the time by our own clock, as it is."""
+        return self._wall()
+
     def now(self) -> datetime:
         return self._wall() + self.skew
 
-    def correct(self, database_now: datetime) -> bool:
-        """Take the database's time as the truth; tell whether ours was no more than TOO_FAR from it."""
-        self.skew = database_now - self._wall()
+    def correct(self, database_now: datetime, asked_at: datetime) -> bool:
+        """Take the database's time as the truth; tell whether ours was no more than TOO_FAR from it.
+
+        `asked_at` is `wall()` before the database was asked. It told its time somewhere between then and now, so a
+        skew that agrees with that stays: the time the answer took must not set the clock back.
+        """
+        least, most = database_now - self._wall(), database_now - asked_at
+        self.skew = min(max(self.skew, least), most)
         return abs(self.skew) <= TOO_FAR

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 
-from collectors.errors import CollectError, SplitWindow
+from collectors.errors import CollectError, SplitWindow, Unacceptable
 from collectors.stream import Stream, Window
 from worker.db.progress import Lease
 from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.keeping import Keeping, Tally
 from worker.resources import Resources
-from worker.walks import halves, windows_to_read
+from worker.walks import windows_to_read
 
 
 async def collect(
@@ -44,12 +44,18 @@ async def collect(
         try:
             ended = await walk(keeping, window, seller, fetch, enough)
         except SplitWindow:
-            windows.extendleft(reversed(halves(stream, window)))
+            windows.extendleft(reversed(keeping.split(window)))
             continue
+        except Unacceptable as error:
+            if not keeping.can_leave(window, error):
+                raise
+            ended = True  # its walk stays incomplete: one bad answer does not stop its neighbours
         if enough():
             tally.finished = ended and not windows
-            return
-    tally.finished = True
+            break
+    else:
+        tally.finished = True
+    keeping.raise_refused()
 
 
 async def walk(

@@ -12,6 +12,7 @@ from arq.cron import CronJob
 from arq.worker import Function
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker import client, jobs, schedule
 from worker.db.progress import AccountId, SliceKey
@@ -73,7 +74,7 @@ def _guarded(job: Callable[..., Any]) -> Callable[..., Any]:
     async def guarded(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         try:
             await job(ctx, *args, **kwargs)
-        except (DBAPIError, RedisError, OSError) as error:
+        except (DBAPIError, PoolTimeout, RedisError, OSError) as error:
             log.warning("a server failed", job=job.__name__, error=str(error).partition("\n")[0])
         except (ValueError, LookupError) as error:
             log.warning("refused", job=job.__name__, why=str(error))
@@ -95,5 +96,5 @@ def cron_jobs() -> list[CronJob]:
     return [
         _cron(tick_job, second=set(range(0, 60, 10)), timeout=8, run_at_startup=True),
         _cron(partitions_job, minute={7}, second=0, timeout=30),
-        _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=30),
+        _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=240),
     ]

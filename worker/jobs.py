@@ -6,28 +6,31 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collectors.errors import (
     AccountRefused,
     CollectError,
     PutOff,
     StreamUnavailable,
+    TryAgain,
     Unacceptable,
 )
-from collectors.stream import Answer, ListedBy, Stream
+from collectors.stream import Answer, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
-from worker.db.endings import Ending, RunRecord, end_run
+from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
 from worker.db.partitions import with_months
 from worker.db.progress import LEASE, Lease, LeaseLost, SliceKey, renew_lease, take_lease
-from worker.db.reconcile import reconcile_account
+from worker.db.reconcile import lists_slices, reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
@@ -40,9 +43,11 @@ from worker.secrets import SecretUnavailable
 log = structlog.get_logger(__name__)
 
 SOFT_DEADLINE = 120.0  # seconds: a run ends at the next page, so that arq's own deadline of 150 never cuts one
-POISON = 10  # attempts in a row that kept nothing
+POISON = 10  # attempts in a row that kept nothing and were not the API's or a server's fault
+_OTHERS_FAULT = POISON - 3  # an outage may last for days: so many attempts at most count, which makes the backoff long
 QUARANTINE_AFTER = 3  # unacceptable answers in a row before the slice waits for a person
 _LONGEST_BACKOFF = timedelta(hours=1)
+_REPLACED = 16  # characters: nothing shorter is taken for a key when the API repeats it
 
 
 async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callable[[], bool]) -> None:
@@ -52,18 +57,20 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
         log.warning("no such stream here: another release asked for it", slice=str(key))
         return
     async with tenant_transaction(resources.sessions, key.organization_id) as session:
+        asked_at = resources.clock.wall()
         lease = await take_lease(session, key)
         if lease is None:
             return
         account = await load_account(session, key)
         proxies = await load_proxies(session, account.proxy_group)
-    if not resources.clock.correct(lease.taken_at):
+    if not resources.clock.correct(lease.taken_at, asked_at):
         log.error("the worker's clock is wrong", skew=str(resources.clock.skew))
     run = _Run(resources, lease, stream, account)
     try:
         async with heartbeat(resources, lease):
             ending = await run.ending(proxies, stopping)
     except LeaseLost as lost:
+        run.release()
         log.warning("lease lost: what was not committed is dropped", slice=str(key), why=str(lost))
         return
     except asyncio.CancelledError:
@@ -88,7 +95,7 @@ async def heartbeat(resources: Resources, lease: Lease) -> AsyncIterator[None]:
                 lost.set()
                 owner.cancel()
                 return
-            except (DBAPIError, OSError) as error:
+            except (DBAPIError, PoolTimeout, OSError) as error:
                 # The commit decides; until then the database may come back.
                 log.warning("lease not renewed", slice=str(lease.key), why=type(error).__name__)
 
@@ -114,6 +121,7 @@ class _Run:
         self._account = account
         self._tally = Tally()
         self._fetch: AccountFetch | None = None
+        self._keys: list[str] = []
         self._began = time.monotonic()
 
     async def ending(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> Ending:
@@ -122,7 +130,7 @@ class _Run:
             return self._failed(f"{POISON} attempts in a row kept nothing", state="quarantined")
         try:
             await self._collect(proxies, stopping)
-        except (CollectError, SecretUnavailable, DBAPIError, OSError) as error:
+        except (CollectError, SecretUnavailable, DBAPIError, PoolTimeout, OSError) as error:
             return self._consequence(error)
         except LeaseLost:
             raise
@@ -133,7 +141,7 @@ class _Run:
         return self._done() if self._tally.finished else self.unfinished("more to do")
 
     def _consequence(self, error: Exception) -> Ending:  # noqa: PLR0911 - one for each kind
-        why = str(error)
+        why = sayable(str(error))
         match error:
             case PutOff():
                 return self._put_off(why, error.wait)
@@ -144,12 +152,25 @@ class _Run:
             case StreamUnavailable():
                 return self._failed(why, outcome="unavailable", state="unavailable")
             case Unacceptable():
-                state = "quarantined" if self._lease.attempts >= QUARANTINE_AFTER else "active"
-                return self._failed(why, outcome="quarantined", state=state, quarantined=error.answer)
-            case CollectError():  # TryAgain, AskLess
+                return self._failed(why, outcome=QUARANTINED, quarantined=self._without_keys(error.answer))
+            case TryAgain():
+                return self._failed(why, most_attempts=_OTHERS_FAULT)
+            case CollectError():  # AskLess
                 return self._failed(why)
-        log.warning("the database failed", slice=str(self._lease.key), error=why.splitlines()[0])
-        return self._failed(f"the database failed: {type(error).__name__}")
+        log.warning("the database failed", slice=str(self._lease.key), error=why.partition("\n")[0])
+        return self._failed(f"the database failed: {type(error).__name__}", most_attempts=_OTHERS_FAULT)
+
+    def _without_keys(self, answer: Answer) -> Answer:
+        """Return the answer without the account's keys, should the API have repeated them."""
+        body = answer.body
+        for value in self._keys:
+            body = body.replace(value.encode(), b"***")
+        return replace(answer, body=body)
+
+    def release(self) -> None:
+        """Give back what the run's answers took of the byte budget."""
+        if self._fetch is not None:
+            self._fetch.release()
 
     async def end(self, ending: Ending) -> None:
         """Give the lease back, write the run down, say it in one line, and offer the next run if there is a wait."""
@@ -166,8 +187,7 @@ class _Run:
             walk=self._tally.walk,
             page_number=self._tally.page_number,
         )
-        if fetch is not None:
-            fetch.release()
+        self.release()
         sessions, months = self._resources.sessions, (record.started_at,)
         ours = await retry_conflicts(lambda: with_months(sessions, months, lambda: self._write(ending, record)))
         log.info(
@@ -195,6 +215,7 @@ class _Run:
     async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
         marketplace = self._stream.marketplace
         secret = await self._resources.secret(self._account.secret_ref, marketplace.secret_fields)
+        self._keys = [value for value in secret.values() if len(value) >= _REPLACED]
         self._fetch = self._resources.fetcher.for_run(
             marketplace=marketplace,
             stream=self._stream,
@@ -227,7 +248,7 @@ class _Run:
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             ours = await end_run(session, self._lease, ending, record)
             streams = self._resources.streams[key.marketplace]
-            if ours and self._tally.walks and _lists_slices(self._stream, streams.values()):
+            if ours and self._tally.walks and lists_slices(self._stream, streams.values()):
                 account = key.organization_id, key.account_id
                 await reconcile_account(session, *account, streams, self._resources.clock.now())
         return ours
@@ -257,6 +278,7 @@ class _Run:
         state: str = "active",
         pause_account: bool = False,
         quarantined: Answer | None = None,
+        most_attempts: int | None = None,
     ) -> Ending:
         return Ending(
             outcome=outcome,
@@ -266,6 +288,8 @@ class _Run:
             state=state,
             pause_account=pause_account,
             quarantined=quarantined,
+            patience=QUARANTINE_AFTER,
+            most_attempts=most_attempts,
         )
 
 
@@ -273,7 +297,3 @@ def _backoff(attempts: int) -> timedelta:
     """Return a random wait, exponential in the attempts, of at most an hour (full jitter)."""
     longest: timedelta = min(timedelta(seconds=15) * 2 ** min(attempts, 16), _LONGEST_BACKOFF)
     return timedelta(seconds=1) + longest * random.random()  # noqa: S311 - nothing is guessed from it
-
-
-def _lists_slices(stream: Stream, others: Iterable[Stream]) -> bool:
-    return any(isinstance(other.slices, ListedBy) and other.slices.stream == stream.name for other in others)

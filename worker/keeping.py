@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 from uuid_utils.compat import uuid7
 
+from collectors.errors import Unacceptable
 from collectors.stream import Mark, Page, Stream, Walk, Window, Windows
 from collectors.windows import settled
 from worker.db.partitions import with_months
@@ -18,13 +19,15 @@ from worker.db.progress import Lease, OpenWalk, Position, advance, earlier_walk,
 from worker.db.requests import mark_collected
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.resources import Resources
-from worker.walks import ALARMING, is_endless, resumable
+from worker.walks import ALARMING, halves, is_endless, resumable
 
 log = structlog.get_logger(__name__)
 
 # About 8 MB in one statement is where larger batches stop paying; a hundred small pages is the same effort.
 BATCH_BYTES = 8 << 20
 BATCH_PAGES = 100
+
+ENOUGH_REFUSED = 3  # windows of one run: more is not a bad answer but an API that has changed
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Keeping:
         self._bytes = 0
         self._completed: OpenWalk | None = None
         self._moved = False
+        self._refused: list[tuple[Unacceptable, OpenWalk | None, int]] = []
 
     @property
     def is_due(self) -> bool:
@@ -80,8 +84,34 @@ class Keeping:
         if given_up >= ALARMING:
             log.error("walks grow too old", slice=str(self._lease.key), in_a_row=given_up)
         begun = OpenWalk(id=uuid7(), started_at=now, window=bounds, earlier=earlier)
-        self._position = Position(walk=begun, given_up=given_up)
+        self._position = Position(walk=begun, given_up=given_up, parts=self._position.parts)
         self._tally.walk, self._tally.page_number = begun, 0
+
+    def split(self, window: Window | None) -> list[Window | None]:
+        """Give the window up, read it in two parts; remember them, for the run may end between them.
+
+        Raises SplitWindow if it cannot be split any further.
+        """
+        parts = halves(self.stream, window)
+        self._position = Position(
+            parts=(*((part.start, part.end) for part in parts), *_without(self._position, window))
+        )
+        self._moved = True
+        return [*parts]
+
+    def can_leave(self, window: Window | None, error: Unacceptable) -> bool:
+        """Leave a window's walk incomplete because of an answer, unless too many went the same way.
+
+        A snapshot, and a watermark whose cursor is in the answer, cannot go on without it.
+        """
+        self._refused.append((error, self._tally.walk, self._tally.page_number))
+        return window is not None and isinstance(self.stream.progress, Windows) and len(self._refused) < ENOUGH_REFUSED
+
+    def raise_refused(self) -> None:
+        """Raise the first answer that a window was left for, if there was one; the tally says where it stood."""
+        if self._refused:
+            error, self._tally.walk, self._tally.page_number = self._refused[0]
+            raise error
 
     def asked(self, seller: str) -> Walk:
         """Say what the stream is to read, from where the walk stands."""
@@ -112,7 +142,7 @@ class Keeping:
         self._tally.page_number = number
         if walk is not None and step.last:
             self._completed = walk
-            self._position = Position()
+            self._position = Position(parts=_without(self._position, walk.window))
         elif walk is not None:
             self._position = msgspec.structs.replace(self._position, cursor=dict(step.cursor), walk=walk)
         else:
@@ -158,6 +188,13 @@ class Keeping:
             and walk.window is not None
             and settled(progress, Window(*walk.window), walk.started_at)
         )
+
+
+def _without(
+    position: Position, window: Window | tuple[datetime, datetime] | None
+) -> tuple[tuple[datetime, datetime], ...]:
+    bounds = (window.start, window.end) if isinstance(window, Window) else window
+    return tuple(part for part in position.parts if part != bounds)
 
 
 def _further(walk: OpenWalk, page: Page) -> OpenWalk:

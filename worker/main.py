@@ -91,7 +91,8 @@ async def open_resources(
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         async with system_transaction(sessions) as session:
-            if not clock.correct((await session.execute(_NOW)).scalar_one()):
+            asked_at = clock.wall()
+            if not clock.correct((await session.execute(_NOW)).scalar_one(), asked_at):
                 log.error("the worker's clock is wrong", skew=str(clock.skew))
             waits = {row.key: row.not_before for row in await session.execute(_WAITS)}
         await fetcher.limits.restore(waits)

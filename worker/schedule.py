@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.db.partitions import ensure_months
 from worker.db.progress import AccountId, SliceKey
@@ -83,14 +85,17 @@ async def reconcile(resources: Resources) -> None:
         if streams is None:
             log.warning("no such marketplace", marketplace=account.marketplace, account=str(account[1]))
             continue
-        async with tenant_transaction(resources.sessions, account.organization_id) as session:
-            await reconcile_account(
-                session,
-                OrganizationId(account.organization_id),
-                AccountId(account.marketplace_account_id),
-                streams,
-                resources.clock.now(),
-            )
+        try:
+            async with tenant_transaction(resources.sessions, account.organization_id) as session:
+                await reconcile_account(
+                    session,
+                    OrganizationId(account.organization_id),
+                    AccountId(account.marketplace_account_id),
+                    streams,
+                    resources.clock.now(),
+                )
+        except (DBAPIError, PoolTimeout, OSError) as error:  # its neighbours go on; the next time will do for it
+            log.warning("account not reconciled", account=str(account[1]), error=type(error).__name__)
 
 
 async def keep_partitions_ahead(resources: Resources) -> None:

@@ -26,8 +26,14 @@ async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, n
     first: list[Window | None] = []
     if under_way is not None and resumable(stream, under_way, now):
         first = [None if under_way.window is None else Window(*under_way.window)]
-    rest: list[Window | None] = [*await _due(session, lease, stream, now)]
-    return first + [window for window in rest if window not in first]
+    parts = [Window(*bounds) for bounds in lease.position.parts]
+    first += [part for part in parts if part not in first]
+    # A window that was split is due as a whole until all of its parts are read: it waits for the next run.
+    return first + [
+        window
+        for window in await _due(session, lease, stream, now)
+        if window not in first and not any(window and window.overlaps(part) for part in parts)
+    ]
 
 
 async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window] | list[None]:
@@ -47,7 +53,7 @@ def is_endless(stream: Stream, window: Window | None) -> bool:
     return isinstance(stream.progress, Watermark) and window is None
 
 
-def halves(stream: Stream, window: Window | None) -> list[Window | None]:
+def halves(stream: Stream, window: Window | None) -> list[Window]:
     """Split a window that holds too much. Raises SplitWindow if it cannot be split any further."""
     grain = stream.progress.grain if isinstance(stream.progress, Windows) else None
     if window is None or grain is None or window.end - window.start < 2 * grain:

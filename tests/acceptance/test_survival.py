@@ -59,11 +59,12 @@ async def slow_stage(database: Database, redis_url: str, tmp_path: Path) -> Asyn
         yield Stage(box, database, stage_settings(box, database, redis_url, rate_scale=1e9), tmp_path)
 
 
-async def all_is_collected(stage: Stage) -> bool:
+async def all_is_collected(stage: Stage, *, slices: int = 15) -> bool:
     return bool(
         await stage.value(
-            "SELECT count(*) > 15 AND bool_and(last_success_at IS NOT NULL AND lease_until IS NULL)"
-            " FROM collect.stream_state"
+            "SELECT count(*) > $1 AND bool_and(last_success_at IS NOT NULL AND lease_until IS NULL)"
+            " FROM collect.stream_state",
+            slices,
         )
     )
 
@@ -117,6 +118,44 @@ async def test_a_worker_that_is_told_to_stop_lets_the_page_finish_and_spends_no_
 async def all_orders(stage: Stage) -> bool:
     found = await stage.rows("SELECT last_success_at FROM collect.stream_state WHERE stream = 'orders'")
     return found[0]["last_success_at"] is not None
+
+
+async def test_a_worker_whose_servers_drop_it_again_and_again_keeps_trying_and_loses_nothing(
+    slow_stage: Stage,
+) -> None:
+    stage = slow_stage
+    organization = await stage.add_organization("Sunrise")
+    accounts = [await stage.add_account(organization, marketplace) for marketplace in ("wildberries", "ozon")]
+    async with worker(stage) as process:
+        for cuts in range(1, 7):
+            await until(lambda: _true(len(stage.box.served()) >= 30 * cuts), process=process)  # noqa: B023
+            await _cut(stage)
+        assert not await all_is_collected(stage), "nothing was under way: the test would prove nothing"
+
+        async def all_is_collected_in_time() -> bool:
+            await _pass_leases(stage)
+            await stage.pass_waits()
+            return await all_is_collected(stage, slices=8)
+
+        await until(all_is_collected_in_time, process=process)
+    for account in accounts:
+        await assert_whole(stage, account, every_stream(account.marketplace))
+    await assert_honest(stage)
+    assert b"Traceback" not in (stage.secrets / "worker.log").read_bytes()
+
+
+async def _cut(stage: Stage) -> None:
+    """Drop every connection of the worker to both servers, and what Redis knows."""
+    async with stage.database.connect("postgres") as admin:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'collector_worker'"
+        )
+    url = stage.settings.redis_url
+    assert url is not None
+    async with Redis.from_url(url.get_secret_value()) as redis:
+        await redis.flushdb()
+        await redis.client_kill_filter(_type="normal", skipme=True)
 
 
 async def test_a_secret_is_nowhere_but_in_its_file(slow_stage: Stage) -> None:

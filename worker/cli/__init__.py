@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from worker.cli import admin, collection, servers, showcase
+from worker.cli import admin, collection, reference, servers, showcase
 from worker.cli.errors import FAILED, INTERRUPTED, PEOPLE_MEET, exit_code, sentence
 
 app = typer.Typer(
@@ -23,12 +23,21 @@ for group in (showcase, servers, admin, collection):
     group.register(app)
 
 
+@app.command("docs", hidden=True)
+def docs() -> None:
+    """Print docs/cli.md, from the help of all commands."""
+    sys.stdout.write(reference.pages(app))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 1 if it could not be done, 2 if it was not understood."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        # A supervisor's way to stop what a person stops with Ctrl-C; the worker sets its own.
+        # A supervisor's way to stop what a person stops with Ctrl-C; the worker sets its own. asyncio turns a SIGINT
+        # into a cancellation, which cleans up, but not where it is ignored, as under a script's `&`.
         previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             code = app(words or ["--help"], prog_name="collector", standalone_mode=False)
         finally:

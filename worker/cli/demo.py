@@ -38,8 +38,6 @@ from worker.runtime import run
 from worker.settings import Settings
 
 RATE_SCALE = 600.0  # a minute of the vendors' is a tenth of a second
-# So much faster, 20 ms of delay on the way are 12 s of the vendors': the collector keeps more distance than it has to.
-OUR_RATE_SCALE = 400.0
 GIVE_UP_AFTER = 120.0  # seconds
 _LOOK_EVERY = 0.25
 
@@ -101,7 +99,7 @@ async def _show(settings: Settings, running: Embedded, proxies: Proxies, out: Co
     place = settings.home / "sandbox"
     async with Sandbox(place, page_limits=PAGE_LIMITS, rate_scale=RATE_SCALE, play=play) as box:
         ready = using(settings, running.servers).model_copy(
-            update={"hosts": box.hosts, "ca_file": box.ca_file.resolve(), "rate_scale": OUR_RATE_SCALE}
+            update={"hosts": box.hosts, "ca_file": box.ca_file.resolve(), "rate_scale": RATE_SCALE}
         )
         with _step(notes, "the marketplaces answer; two organizations have an account in each"):
             async with as_admin(ready) as session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,11 @@ from worker.db.accounts import pause_account
 from worker.db.models import Quarantined, Run
 from worker.db.progress import Lease, OpenWalk
 from worker.db.requests import close_requests
+from worker.logs import mask_text
+
+QUARANTINED = "quarantined"  # the outcome of a run that ended with an unacceptable answer
+
+_LONGEST_REASON = 1000  # characters of what the API said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +31,12 @@ class Ending:
     next_due_at: datetime | None  # None: when somebody asks
     wait: timedelta | None = None  # at least so long
     spends_attempt: bool = True  # False: nothing went wrong
+    most_attempts: int | None = None  # it is not the slice's fault, so no more than so many are held against it
     error: str | None = None
     state: str = "active"
     pause_account: bool = False
     quarantined: Answer | None = field(default=None, repr=False)
+    patience: int = 1  # as many unacceptable answers in a row, and the slice waits for a person
     closes_requests: bool = False
 
 
@@ -52,9 +59,15 @@ class RunRecord:
 # A request that was written while the run was under way makes the slice due again at once.
 _GIVE_BACK = text("""
 UPDATE collect.stream_state s
-SET lease_token = NULL, lease_until = NULL, state = :state, last_error = :error,
-    priority = CASE WHEN lane = 'live' THEN 1 ELSE 2 END,
-    attempts = CASE WHEN :spends_attempt THEN attempts ELSE greatest(attempts - 1, 0) END,
+SET lease_token = NULL, lease_until = NULL, last_error = :error,
+    state = CASE WHEN state = 'active' THEN :state ELSE state END,
+    priority = least(CASE WHEN lane = 'live' THEN 1 ELSE 2 END, (
+        SELECT min(r.priority) FROM collect.request r
+        WHERE r.organization_id = s.organization_id AND r.marketplace_account_id = s.marketplace_account_id
+          AND r.stream = s.stream AND r.slice = s.slice AND r.done_at IS NULL
+          AND (r.created_at > :taken_at OR NOT :success) AND (r.time_window IS NULL) = (s.lane = 'live'))),
+    attempts = CASE WHEN :spends_attempt THEN least(attempts, CAST(:most_attempts AS integer))
+                    ELSE greatest(attempts - 1, 0) END,
     not_before = clock_timestamp() + CAST(:wait AS interval),
     last_success_at = CASE WHEN :success THEN clock_timestamp() ELSE last_success_at END,
     next_due_at = CASE WHEN EXISTS (
@@ -68,9 +81,32 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 """)
 
 
+# Times are told, not now(): only then does the planner leave the other months out.
+_EARLIER_RUNS = text("""
+SELECT outcome, pages FROM collect.run
+WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
+  AND stream = :stream AND slice = :slice AND lane = :lane AND outcome <> 'put off'
+  AND started_at >= :since AND started_at < :until
+ORDER BY started_at DESC LIMIT :enough
+""")
+
+
+async def _is_out_of_patience(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
+    """Tell whether this answer and those of the runs before it, with no page in between, are too many."""
+    in_a_row, kept = 1, record.pages
+    values = {"since": lease.taken_at - timedelta(days=7), "until": lease.taken_at, "enough": ending.patience}
+    for run in await session.execute(_EARLIER_RUNS, {**lease.key.columns(), **values}):
+        if kept or run.outcome != QUARANTINED:
+            break
+        in_a_row, kept = in_a_row + 1, run.pages
+    return in_a_row >= ending.patience
+
+
 async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
     """Give the lease back and write the run down. False, and nothing is written, if the lease was no longer ours."""
     key = lease.key
+    if ending.quarantined is not None and await _is_out_of_patience(session, lease, ending, record):
+        ending = replace(ending, state="quarantined")
     given_back = await session.execute(
         _GIVE_BACK,
         {
@@ -80,6 +116,7 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
             "state": ending.state,
             "error": ending.error,
             "spends_attempt": ending.spends_attempt,
+            "most_attempts": ending.most_attempts,
             "wait": ending.wait,
             "success": ending.closes_requests,
             "next_due_at": ending.next_due_at,
@@ -96,6 +133,14 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
         outcome = "collected" if ending.closes_requests and key.lane == "live" else ending.outcome
         await close_requests(session, key, outcome=outcome, before=lease.taken_at)
     return True
+
+
+def sayable(why: str) -> str:
+    """Return what was said as it can be stored and shown: short, without keys and what PostgreSQL takes for no text."""
+    # Cut before masking, or a body of megabytes would be searched; and after, or half a key could be left at the end.
+    said = mask_text(why[: 4 * _LONGEST_REASON]).replace("\0", "\ufffd")
+    said = said.encode(errors="replace").decode()
+    return said if len(said) <= _LONGEST_REASON else said[:_LONGEST_REASON] + " …"
 
 
 def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:

@@ -132,5 +132,6 @@ def _lock_was_not_to_be_had(error: BaseException) -> bool:
 
 
 def _misses_partition(error: DBAPIError) -> bool:
-    # 23514 is every check's; only the text tells that no partition took the row.
-    return getattr(error.orig, "sqlstate", None) == "23514" and "no partition of relation" in str(error.orig)
+    # 23514 is every check's, and the text is in the server's language; but a check has a name.
+    cause = getattr(error.orig, "__cause__", None)
+    return getattr(error.orig, "sqlstate", None) == "23514" and getattr(cause, "constraint_name", None) is None

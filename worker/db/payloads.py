@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from worker.db.progress import EarlierWalk, OpenWalk, SliceKey
 
 # What PostgreSQL says of one bad value (22…) or of too deep a nesting; its neighbours are innocent.
 _BAD_VALUE = ("22", "54001")
+
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +91,14 @@ async def _twins(
 ) -> dict[UUID, tuple[UUID, Any]]:
     """Return, by the row's id, the row of the earlier walk that has the same body: never one that is a pointer."""
     fetched = [row.page.answer.fetched_at for row in rows]
+    until = max(fetched) if earlier.completed_at is None else min(max(fetched), earlier.completed_at + _CLOCKS_DIFFER)
     found = await session.execute(
         _EARLIER_PAGES,
         {
             **key.columns(),
             "walk_id": earlier.id,
             "since": max(earlier.started_at, _month_start(max(fetched))),
-            "until": max(fetched),
+            "until": until,
             "first": min(row.page_number for row in rows),
             "last": max(row.page_number for row in rows),
         },

@@ -59,6 +59,7 @@ class EarlierWalk(msgspec.Struct, frozen=True):
 
     id: UUID
     started_at: datetime
+    completed_at: datetime | None = None  # None: written by an earlier release
 
 
 class OpenWalk(msgspec.Struct, frozen=True):
@@ -81,6 +82,7 @@ class Position(msgspec.Struct, frozen=True):
     walk: OpenWalk | None = None
     pages: int = 0  # of a watermark: how many pages it has stored
     given_up: int = 0  # walks in a row that grew too old to go on with
+    parts: tuple[tuple[datetime, datetime], ...] = ()  # of a window that was too large, still to be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +136,21 @@ ON CONFLICT (id, started_at) DO UPDATE SET pages = excluded.pages, records = exc
     completed_at = excluded.completed_at, completed_xid = excluded.completed_xid
 """)
 
-# A window lies within a cell of the stream's grid, so whatever an earlier walk brought of it lies within the new one.
-_SUPERSEDE = text(f"""
+_SUPERSEDE_SNAPSHOT = text(f"""
 UPDATE collect.walk SET superseded_at = clock_timestamp()
-WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL AND id <> :id
-  AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR time_window <@ tstzrange(:since, :until))
+WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL AND id <> :id AND time_window IS NULL
+""")
+
+# What was begun later, all together, because a window may have been read again in parts. That may supersede the walk
+# just completed: the other lane can have begun later and ended sooner.
+_SUPERSEDE = text(f"""
+UPDATE collect.walk w SET superseded_at = clock_timestamp()
+WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
+  AND time_window && tstzrange(:since, :until)
+  AND time_window <@ (
+    SELECT range_agg(later.time_window) FROM collect.walk later
+    WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
+      AND later.time_window && w.time_window AND (later.started_at, later.id) > (w.started_at, w.id))
 """)
 
 _COVER = text("""
@@ -150,7 +162,7 @@ DO UPDATE SET covered = c.covered + excluded.covered, settled = c.settled + excl
 """)
 
 _EARLIER = text(f"""
-SELECT id, started_at FROM collect.walk
+SELECT id, started_at, completed_at FROM collect.walk
 WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
   AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR lower(time_window) = :since)
 ORDER BY started_at DESC LIMIT 1
@@ -229,16 +241,18 @@ async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, com
             "complete": complete,
         },
     )
-    if complete:
+    if complete and walk.window is None:
+        await session.execute(_SUPERSEDE_SNAPSHOT, values)
+    elif complete:
+        # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
+        await session.execute(_COVER, {**values, "settled": settled})
         await session.execute(_SUPERSEDE, values)
-        if walk.window is not None:
-            await session.execute(_COVER, {**values, "settled": settled})
 
 
 async def earlier_walk(session: AsyncSession, key: SliceKey, window: Window | None) -> EarlierWalk | None:
     """Find the complete walk that a new one of this window or snapshot will supersede."""
     row = (await session.execute(_EARLIER, {**key.columns(), "since": window and window.start})).one_or_none()
-    return None if row is None else EarlierWalk(row.id, row.started_at)
+    return None if row is None else EarlierWalk(row.id, row.started_at, row.completed_at)
 
 
 async def gaps(session: AsyncSession, key: SliceKey, until: datetime) -> list[Window]:

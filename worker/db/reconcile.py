@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,11 +14,14 @@ from collectors.windows import horizon
 from worker.db.progress import AccountId
 from worker.db.tenancy import OrganizationId
 
+log = structlog.get_logger(__name__)
+
+# Pages are found by the time they were fetched, which partitions need; the hour is for clocks that differ.
 _LISTING_PAGES = text("""
-SELECT payload FROM raw.page
+SELECT payload, body FROM raw.page
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
-  AND NOT superseded AND payload IS NOT NULL
-  AND fetched_at >= (SELECT max(started_at) FROM collect.walk
+  AND NOT superseded
+  AND fetched_at >= (SELECT min(started_at) - interval '1 hour' FROM collect.walk
                      WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
                        AND stream = :stream AND completed_at IS NOT NULL AND superseded_at IS NULL)
 ORDER BY page_number
@@ -29,6 +33,7 @@ INSERT INTO collect.stream_state AS s (organization_id, marketplace_account_id, 
     "interval", next_due_at)
 SELECT :organization_id, :account_id, :marketplace, w.stream, w.slice, 'live', w.every, clock_timestamp()
 FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[]), CAST(:every AS interval[])) w (stream, slice, every)
+ORDER BY w.stream, w.slice
 ON CONFLICT (organization_id, marketplace_account_id, stream, slice, lane) DO UPDATE
 SET state = 'active', "interval" = excluded."interval", next_due_at = clock_timestamp()
 WHERE s.state = 'retired'
@@ -48,6 +53,14 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
   AND (stream, slice) NOT IN (SELECT * FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[])))
 """)
 
+_CLOSE_REQUESTS = text("""
+UPDATE collect.request r SET done_at = clock_timestamp(), outcome = 'retired'
+FROM collect.stream_state s
+WHERE r.organization_id = :organization_id AND r.marketplace_account_id = :account_id AND r.done_at IS NULL
+  AND s.organization_id = r.organization_id AND s.marketplace_account_id = r.marketplace_account_id
+  AND s.stream = r.stream AND s.slice = r.slice AND s.lane = 'live' AND s.state = 'retired'
+""")
+
 
 async def reconcile_account(
     session: AsyncSession,
@@ -56,17 +69,27 @@ async def reconcile_account(
     streams: Mapping[str, Stream],
     now: datetime,
 ) -> None:
-    """Make the rows of every stream and slice that the account has, and retire those that are gone."""
+    """Make the rows of every stream and slice that the account has, and retire those that are gone.
+
+    The slices of a stream whose list cannot be read stay as they are.
+    """
     of_account = {"organization_id": organization_id, "account_id": account_id}
     wanted: list[tuple[Stream, str]] = []
-    unlisted: list[str] = []  # their list was never read: nothing is known of their slices
+    unlisted: list[str] = []  # their list was never read, or cannot be: nothing is known of their slices
     for stream in streams.values():
         if not isinstance(stream.slices, ListedBy):
             wanted += [(stream, name) for name in stream.slices]
             continue
-        pages = (await session.execute(_LISTING_PAGES, {**of_account, "stream": stream.slices.stream})).scalars().all()
-        if pages:
-            wanted += [(stream, name) for name in _listed(stream.slices, pages)]
+        pages = (await session.execute(_LISTING_PAGES, {**of_account, "stream": stream.slices.stream})).all()
+        try:
+            names = _listed(stream.slices, [page.body or (page.payload or "").encode() for page in pages])
+        except (ValueError, LookupError, TypeError) as error:
+            log.exception(
+                "a list of slices cannot be read", stream=stream.name, account=str(account_id), why=str(error)
+            )
+            names = []
+        if names:
+            wanted += [(stream, name) for name in names]
         else:
             unlisted.append(stream.name)
     values = {
@@ -78,7 +101,7 @@ async def reconcile_account(
         "every": [stream.every for stream, _ in wanted],
         "since": [begin(stream, now) for stream, _ in wanted],
     }
-    for statement in (_MAKE_STATES, _MAKE_COVERAGE, _RETIRE):
+    for statement in (_MAKE_STATES, _MAKE_COVERAGE, _RETIRE, _CLOSE_REQUESTS):
         await session.execute(statement, values)
 
 
@@ -93,5 +116,10 @@ def begin(stream: Stream, now: datetime) -> datetime | None:
             return (now - progress.since).replace(microsecond=0) + timedelta(seconds=1)
 
 
-def _listed(slices: ListedBy, pages: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(name for page in pages for name in slices.read(page.encode())))
+def _listed(slices: ListedBy, pages: Iterable[bytes]) -> list[str]:
+    return list(dict.fromkeys(name for page in pages for name in slices.read(page)))
+
+
+def lists_slices(stream: Stream, others: Iterable[Stream]) -> bool:
+    """Tell whether one of the others has its slices from this stream."""
+    return any(isinstance(other.slices, ListedBy) and other.slices.stream == stream.name for other in others)

@@ -51,9 +51,11 @@ ORDER BY slice
 """)
 
 _WRITE = text("""
-INSERT INTO collect.request (organization_id, marketplace_account_id, stream, slice, time_window, priority, asked_by)
+INSERT INTO collect.request (organization_id, marketplace_account_id, stream, slice, time_window, priority, asked_by,
+    created_at)
 SELECT :organization_id, :account_id, :stream, slice,
-    CASE WHEN CAST(:since AS timestamptz) IS NOT NULL THEN tstzrange(:since, :until) END, :priority, :asked_by
+    CASE WHEN CAST(:since AS timestamptz) IS NOT NULL THEN tstzrange(:since, :until) END, :priority, :asked_by,
+    clock_timestamp()
 FROM unnest(CAST(:slices AS text[])) slice
 RETURNING id, slice
 """)
@@ -64,6 +66,7 @@ INSERT INTO collect.stream_state AS s (organization_id, marketplace_account_id, 
     "interval", priority, next_due_at)
 SELECT :organization_id, :account_id, :marketplace, :stream, slice, :lane, :interval, :priority, clock_timestamp()
 FROM unnest(CAST(:slices AS text[])) slice
+ORDER BY slice
 ON CONFLICT (organization_id, marketplace_account_id, stream, slice, lane) DO UPDATE
 SET next_due_at = clock_timestamp(), priority = least(s.priority, excluded.priority),
     attempts = CASE WHEN s.state = 'active' THEN s.attempts ELSE 0 END,
@@ -115,8 +118,10 @@ async def write_down(session: AsyncSession, asked: Asked) -> list[tuple[RequestI
         "interval": asked.stream.every,
         "asked_by": asked.asked_by,
     }
-    written = (await session.execute(_WRITE, values)).all()
+    # First the slices' rows, which a run locks to begin and to end: so a request is older than a run that sees it, and
+    # younger than one that does not, which then leaves it open.
     await session.execute(_WAKE, values)
+    written = (await session.execute(_WRITE, values)).all()
     return [
         (
             RequestId(row.id),

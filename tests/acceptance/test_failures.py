@@ -1,0 +1,183 @@
+"""What a run that fails leaves behind: bytes given back, a reason that can be stored, attempts that are its own."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from contextlib import AsyncExitStack
+from unittest import mock
+
+import pytest
+
+from tests.oracle import assert_honest, assert_whole
+from tests.stage import Account, Stage
+from worker.jobs import POISON, collect_slice
+from worker.resources import Resources
+
+
+@pytest.fixture
+async def ozon(stage: Stage) -> Account:
+    return await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
+
+
+async def _no_sleep(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def hasty(resources: Resources) -> Resources:
+    """The same, but pauses between two attempts take no time."""
+    return dataclasses.replace(resources, fetcher=dataclasses.replace(resources.fetcher, sleep=_no_sleep))
+
+
+async def _admin(stage: Stage, sql: str, *arguments: object) -> None:
+    async with stage.database.connect("collector_admin") as admin:
+        await admin.execute(sql, *arguments)
+
+
+async def test_a_run_that_loses_its_lease_gives_its_bytes_back(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+        stolen: list[asyncio.Task[None]] = []
+
+        def steal() -> bool:
+            if not stolen:
+                stealing = _admin(stage, "UPDATE collect.stream_state SET lease_token = uuidv7()")
+                stolen.append(asyncio.create_task(stealing))
+            return False
+
+        await collect_slice(resources, ozon.key("fbs_postings"), stopping=steal)
+        assert await stage.value(
+            "SELECT lease_token IS NOT NULL FROM collect.stream_state WHERE stream = 'fbs_postings'"
+        )
+        assert resources.fetcher.budget.used == 0
+
+
+async def test_words_of_the_api_that_cannot_be_stored_do_not_keep_the_run_from_ending(
+    stage: Stage, ozon: Account
+) -> None:
+    stage.box.fail("ozon", "products", 401, body='{"code": 16, "message": "who are you?\\u0000"}')
+    async with stage.resources() as resources:
+        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+    assert await stage.value("SELECT outcome FROM collect.run") == "account refused"
+    assert "who are you?" in await stage.value("SELECT last_error FROM collect.stream_state WHERE slice = 'ALL'")
+
+
+async def test_words_of_the_api_are_kept_short(stage: Stage, ozon: Account) -> None:
+    stage.box.fail("ozon", "products", 400, body='{"code": 3, "message": "%s"}' % ("no " * 20_000))
+    async with stage.resources() as resources:
+        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+    assert 500 < await stage.value("SELECT length(error) FROM collect.run") < 2_000
+
+
+async def test_an_api_that_is_down_for_long_is_asked_until_it_is_back(stage: Stage, ozon: Account) -> None:
+    stage.box.fail("ozon", "products", 503, count=3 * (POISON + 5))
+    async with stage.resources() as resources:
+        for _ in range(POISON + 5):
+            await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
+            await stage.pass_waits()
+        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+    assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "active"
+    assert await stage.value("SELECT attempts FROM collect.stream_state WHERE slice = 'ALL'") == 0
+
+
+async def test_a_run_that_always_kills_its_worker_is_set_aside(stage: Stage, ozon: Account) -> None:
+    await _make_rows(stage)
+    await _admin(stage, "UPDATE collect.stream_state SET attempts = $1", POISON)
+    async with stage.resources() as resources:
+        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+    assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "quarantined"
+
+
+async def _make_rows(stage: Stage) -> None:
+    async with stage.resources():
+        pass
+
+
+async def test_only_unacceptable_answers_in_a_row_set_a_slice_aside(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+
+        async def run() -> str:
+            await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
+            await stage.pass_waits()
+            return str(await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'"))
+
+        stage.box.fail("ozon", "products", 503, count=9)
+        for _ in range(3):
+            assert await run() == "active"
+        stage.box.fail("ozon", "products", 400, count=3, body='{"code": 3, "message": "odd"}')
+        assert [await run() for _ in range(3)] == ["active", "active", "quarantined"]
+
+
+async def test_a_pool_without_a_free_connection_is_the_databases_failure_not_a_mistake(
+    stage: Stage, ozon: Account
+) -> None:
+    async with stage.resources() as resources:
+        engine = resources.sessions.kw["bind"]
+
+        async def secret(_: str, __: tuple[str, ...]) -> dict[str, str]:
+            async with AsyncExitStack() as held:
+                for _number in range(10):
+                    await held.enter_async_context(engine.connect())
+                with mock.patch.object(engine.sync_engine.pool, "_timeout", 0.01):
+                    await engine.connect()
+            raise AssertionError("the pool was not empty")
+
+        starving = dataclasses.replace(resources, secret=secret)
+        await collect_slice(starving, ozon.key("products", "ALL"), stopping=lambda: False)
+    run = (await stage.rows("SELECT outcome, error FROM collect.run"))[0]
+    assert run["error"].startswith("the database failed")
+
+
+async def test_a_database_that_drops_every_connection_in_mid_run_costs_nothing(stage: Stage, ozon: Account) -> None:
+    dropped: list[asyncio.Task[None]] = []
+
+    def drop() -> bool:
+        if not dropped:
+            dropped.append(asyncio.create_task(_drop_connections(stage)))
+        return False
+
+    async with stage.resources() as resources:
+        await collect_slice(resources, ozon.key("fbs_postings"), stopping=drop)
+        await dropped[0]
+    assert await stage.value("SELECT outcome FROM collect.run") == "done"
+    await assert_whole(stage, ozon, ["fbs_postings"])
+    await assert_honest(stage)
+
+
+async def _drop_connections(stage: Stage) -> None:
+    async with stage.database.connect("postgres") as owner:
+        sql = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'collector_worker' AND datname = $1"
+        )
+        await owner.fetch(sql, stage.database.name)
+
+
+async def test_one_bad_answer_leaves_its_window_and_stops_none_of_its_neighbours(stage: Stage, ozon: Account) -> None:
+    stage.box.fail("ozon", "fbs_postings", 200, body='{"result": {"postings": []}}')  # the envelope moved
+    async with stage.resources() as resources:
+        await collect_slice(resources, ozon.key("fbs_postings"), stopping=lambda: False)
+        assert await stage.value("SELECT outcome FROM collect.run") == "quarantined"
+        assert await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL") > 50
+        kept = (await stage.rows("SELECT reason, body, page_number FROM collect.quarantine"))[0]
+        assert (kept["body"], kept["page_number"]) == (b'{"result": {"postings": []}}', 0)
+        assert "postings" in kept["reason"]
+        await stage.pass_waits()
+        await collect_slice(resources, ozon.key("fbs_postings"), stopping=lambda: False)
+    gaps = "SELECT count(*) FROM collect.coverage, unnest(covered) WHERE stream = 'fbs_postings'"
+    assert await stage.value(gaps) == 1, "the hole was closed by itself"
+    await assert_whole(stage, ozon, ["fbs_postings"])
+    await assert_honest(stage)
+
+
+async def test_an_envelope_that_moved_for_good_is_asked_for_three_times_a_run_and_moves_nothing(
+    stage: Stage, ozon: Account
+) -> None:
+    stage.box.fail("ozon", "fbs_postings", 200, count=1000, body='{"result": {"postings": []}}')
+    async with stage.resources() as resources:
+        for _ in range(3):
+            await collect_slice(resources, ozon.key("fbs_postings"), stopping=lambda: False)
+            await stage.pass_waits()
+    assert stage.box.requests()["ozon/fbs_postings"] == 9
+    state = (await stage.rows("SELECT state, last_error FROM collect.stream_state WHERE stream = 'fbs_postings'"))[0]
+    assert state["state"] == "quarantined"
+    assert await stage.value("SELECT covered FROM collect.coverage WHERE stream = 'fbs_postings'") == []
+    assert await stage.value("SELECT count(*) FROM raw.payload") == 0

@@ -1,0 +1,24 @@
+"""The worker's clock follows the database's, not the time that an answer takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from worker.clock import Clock
+
+NOW = datetime.now(UTC)
+
+
+def test_a_slow_answer_does_not_set_the_clock_back() -> None:
+    wall = [NOW]
+    clock = Clock(lambda: wall[0])
+    asked_at = clock.wall()
+    wall[0] += timedelta(seconds=20)
+    assert clock.correct(NOW + timedelta(seconds=1), asked_at)
+    assert clock.now() == wall[0]
+
+
+def test_a_clock_that_is_wrong_is_corrected_and_told() -> None:
+    clock = Clock(lambda: NOW - timedelta(minutes=1))
+    assert not clock.correct(NOW, clock.wall())
+    assert clock.now() == NOW

@@ -1,0 +1,57 @@
+"""docs/cli.md, written from the help of the commands: `collector docs > docs/cli.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from typer.main import get_command
+
+_HEAD = """# The command line
+
+`collector COMMAND --help` says the same. An error is one sentence on standard error; the exit code is 1 when something
+could not be done, 2 when the command was not understood, 130 after Ctrl-C. List commands take `--json`.
+
+Settings are variables `COLLECTOR_*`. With `COLLECTOR_EMBEDDED=1` a command starts the servers of `COLLECTOR_HOME`, if
+they do not run, and stops them again.
+
+This file is made: `collector docs > docs/cli.md`.
+"""
+
+
+def pages(app: typer.Typer) -> str:
+    """Return the whole document."""
+    parts = [_HEAD, *_commands(get_command(app), "collector")]
+    return "\n".join(parts)
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:  # typer's own classes are private
+    for name, inner in getattr(command, "commands", {}).items():
+        if inner.hidden:
+            continue
+        if hasattr(inner, "commands"):
+            yield f"## {path} {name}\n\n{inner.help}\n"
+            yield from _commands(inner, f"{path} {name}")
+            continue
+        level = "##" if path == "collector" else "###"
+        text = "\n\n".join(" ".join(part.split()) for part in inner.help.split("\n\n"))
+        yield f"{level} {path} {name}\n\n{text}\n"
+        rows = [_parameter(parameter) for parameter in inner.params if parameter.name != "help"]
+        if rows:
+            yield "\n".join(["| | |", "|---|---|", *rows]) + "\n"
+
+
+def _parameter(parameter: Any) -> str:
+    metavar = parameter.metavar or ""
+    if parameter.param_type_name == "argument":
+        names = f"`{metavar or parameter.name.upper()}`"
+    else:
+        value = "" if parameter.is_flag else f" {metavar or parameter.name.upper()}"
+        names = f"`{', '.join(parameter.opts)}{value}`"
+    words = parameter.help.replace("|", r"\|")
+    if parameter.required:
+        words += " Required."
+    elif isinstance(parameter.default, str | int | float) and not isinstance(parameter.default, bool):
+        words += f" Default: {parameter.default}."
+    return f"| {names.replace('|', chr(92) + '|')} | {words} |"
