@@ -35,6 +35,24 @@ async def test_a_second_run_brings_only_what_is_new(stage: Stage) -> None:
         await assert_honest(stage)
 
 
+async def test_a_page_that_stays_the_same_always_points_at_one_that_holds_the_body(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    async with stage.resources() as resources:
+        for _ in range(3):
+            await run_all(resources, account, "prices")
+            await stage.make_due()
+    pages = await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NULL")
+    assert pages >= 5
+    assert await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NOT NULL") == 2 * pages
+    dangling = await stage.rows(
+        "SELECT p.id FROM raw.payload p LEFT JOIN raw.payload body ON body.id = p.same_as"
+        " AND body.fetched_at = p.same_as_fetched_at AND body.same_as IS NULL AND body.sha256 = p.sha256"
+        " WHERE p.same_as IS NOT NULL AND body.id IS NULL"
+    )
+    assert dangling == []
+    assert await stage.value("SELECT count(*) FROM raw.page WHERE payload IS NULL AND body IS NULL") == 0
+
+
 async def test_a_report_is_created_once_although_every_step_is_another_run(stage: Stage) -> None:
     account = await stage.add_account(await stage.add_organization("Sunrise"), "yandex_market")
     for _ in range(12):

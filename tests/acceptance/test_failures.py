@@ -181,3 +181,25 @@ async def test_an_envelope_that_moved_for_good_is_asked_for_three_times_a_run_an
     assert state["state"] == "quarantined"
     assert await stage.value("SELECT covered FROM collect.coverage WHERE stream = 'fbs_postings'") == []
     assert await stage.value("SELECT count(*) FROM raw.payload") == 0
+
+
+async def test_pages_before_an_error_are_kept_and_the_walk_goes_on_behind_them(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    pages = 0
+
+    def break_after_two_pages() -> bool:
+        nonlocal pages
+        pages += 1
+        if pages == 2:
+            stage.box.fail("wildberries", "prices", 500, count=3)
+        return False
+
+    async with stage.resources() as resources:
+        await collect_slice(hasty(resources), account.key("prices"), stopping=break_after_two_pages)
+        assert await stage.value("SELECT outcome FROM collect.run") == "failed"
+        assert await stage.value("SELECT count(*) FROM raw.payload") == 2
+        await stage.pass_waits()
+        await collect_slice(resources, account.key("prices"), stopping=lambda: False)
+    assert await stage.value("SELECT count(*) FROM collect.walk") == 1
+    await assert_whole(stage, account, ["prices"])
+    await assert_honest(stage)

@@ -20,7 +20,7 @@ from worker.db.tenancy import OrganizationId
 
 AccountId = NewType("AccountId", UUID)
 
-LEASE = timedelta(seconds=60)  # renewed every third of it; a job that was killed is taken over after it
+LEASE = timedelta(seconds=30)  # renewed every third of it; the work of a killed worker is taken over after it
 
 
 class LeaseLost(Exception):
