@@ -24,9 +24,9 @@ from sqlalchemy import text
 from collectors.registry import STREAMS, Unknown
 from collectors.stream import Stream, Window
 from worker.db.engine import Sessions, make_engine, make_sessions
-from worker.db.progress import AccountId
+from worker.db.progress import AccountId, SliceKey
 from worker.db.requests import INTERACTIVE, Asked, RequestId, RequestRefusedByUs, write_down
-from worker.db.tenancy import OrganizationId, system_transaction, tenant_transaction
+from worker.db.tenancy import OrganizationId, retry_conflicts, system_transaction, tenant_transaction
 from worker.queue import make_redis, offer
 from worker.schedule import job_for
 from worker.settings import Settings
@@ -76,16 +76,16 @@ class Client:
         then nothing is written. Redis need not be there: the next tick finds what was written.
         """
         organization, account = _uuid(organization_id, "organization"), _uuid(account_id, "account")
-        async with tenant_transaction(self._sessions, organization) as session:
-            marketplace = (await session.execute(_MARKETPLACE, {"account": account})).scalar_one_or_none()
-            if marketplace is None:
-                raise RequestRefusedByUs(
-                    f"account {account} does not exist in organization {organization}: "
-                    "`collector account list` shows those that do"
-                )
-            written = await write_down(
-                session,
-                Asked(
+
+        async def write() -> list[tuple[RequestId, SliceKey]]:
+            async with tenant_transaction(self._sessions, organization) as session:
+                marketplace = (await session.execute(_MARKETPLACE, {"account": account})).scalar_one_or_none()
+                if marketplace is None:
+                    raise RequestRefusedByUs(
+                        f"account {account} does not exist in organization {organization}: "
+                        "`collector account list` shows those that do"
+                    )
+                asked = Asked(
                     organization_id=OrganizationId(organization),
                     account_id=AccountId(account),
                     stream=self._find(marketplace, stream),
@@ -93,8 +93,10 @@ class Client:
                     window=window,
                     asked_by=asked_by,
                     priority=priority,
-                ),
-            )
+                )
+                return await write_down(session, asked)
+
+        written = await retry_conflicts(write)
         with contextlib.suppress(RedisError, OSError):  # a wake-up only
             await offer(self._redis, [job_for(key) for _, key in written])
         return [request for request, _ in written]
@@ -109,6 +111,8 @@ class Client:
         return UUID(str(found))
 
     def _find(self, marketplace: str, stream: str) -> Stream:
+        if marketplace not in self._streams:
+            raise Unknown(f"the account is of {marketplace!r}, which this version does not know")
         streams = self._streams[marketplace]
         name = stream.removeprefix(f"{marketplace}/")
         if name not in streams:

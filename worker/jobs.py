@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -29,9 +28,10 @@ from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
 from worker.db.partitions import with_months
-from worker.db.progress import LEASE, Lease, LeaseLost, SliceKey, renew_lease, take_lease
+from worker.db.progress import Lease, LeaseLost, SliceKey, take_lease
 from worker.db.reconcile import lists_slices, reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
+from worker.heartbeat import heartbeat
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
 from worker.keeping import Tally
@@ -76,39 +76,7 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
     except asyncio.CancelledError:
         await asyncio.shield(run.end(run.unfinished("stopped")))
         raise
-    await run.end(ending)
-
-
-@asynccontextmanager
-async def heartbeat(resources: Resources, lease: Lease) -> AsyncIterator[None]:
-    """Renew the lease every third of its life. Raises LeaseLost, and stops the work, when it is no longer ours."""
-    owner, lost = asyncio.current_task(), asyncio.Event()
-    assert owner is not None, "a heartbeat beats for a task"
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
-            try:
-                async with tenant_transaction(resources.sessions, lease.key.organization_id) as session:
-                    await renew_lease(session, lease)
-            except LeaseLost:
-                lost.set()
-                owner.cancel()
-                return
-            except (DBAPIError, PoolTimeout, OSError) as error:
-                # The commit decides; until then the database may come back.
-                log.warning("lease not renewed", slice=str(lease.key), why=type(error).__name__)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not lost.is_set():
-            raise
-        owner.uncancel()
-        raise LeaseLost(f"{lease.key}: another worker holds the lease") from None
-    finally:
-        beating.cancel()
+    await asyncio.shield(run.end(ending))
 
 
 class _Run:

@@ -9,11 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import structlog
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import schedule
@@ -27,6 +30,7 @@ from worker.http.fetch import Fetcher
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
 from worker.http.proxies import Health
+from worker.logs import remember_secret
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
@@ -57,6 +61,8 @@ async def open_resources(
         engine = make_engine(settings.worker_postgres(), pool_size=settings.pool_size)
         stack.push_async_callback(engine.dispose)
         redis = make_redis(settings.redis(), ca_file=settings.ca_file)
+        for password in (engine.url.password, settings.redis().password):
+            remember_secret(password or "")  # a driver may quote it in a complaint
         stack.push_async_callback(redis.aclose, close_connection_pool=True)
         await _wait_for_database(engine, within)
         await _refuse_unfit(engine)
@@ -64,6 +70,7 @@ async def open_resources(
             await ping(redis, within)
         except QueueUnavailable as error:
             raise CannotStart(str(error)) from error
+        await _warn_of_eviction(redis)
         sessions = make_sessions(engine)
         clock = clock or Clock()
 
@@ -95,7 +102,10 @@ async def open_resources(
             if not clock.correct((await session.execute(_NOW)).scalar_one(), asked_at):
                 log.error("the worker's clock is wrong", skew=str(clock.skew))
             waits = {row.key: row.not_before for row in await session.execute(_WAITS)}
-        await fetcher.limits.restore(waits)
+        try:
+            await fetcher.limits.restore(waits)
+        except PutOff as error:
+            raise CannotStart(f"Redis went away while we started: {error}") from error
         yield resources
 
 
@@ -126,7 +136,7 @@ def build_worker(settings: Settings, resources: Resources, *, handle_signals: bo
 async def _wait_for_database(engine: AsyncEngine, within: timedelta) -> None:
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((OSError, DBAPIError)),
+            retry=retry_if_exception(_may_come_up),
             stop=stop_after_delay(within),
             wait=wait_fixed(0.5),
             reraise=True,
@@ -149,3 +159,18 @@ async def _refuse_unfit(engine: AsyncEngine) -> None:
             await require_current(connection)
     except (UnsafeRole, NotMigrated) as error:
         raise CannotStart(str(error)) from error
+
+
+def _may_come_up(error: BaseException) -> bool:
+    """Whether waiting may help: not against a wrong password (28…) or a database that does not exist (3D000)."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, OSError | DBAPIError) and not state.startswith(("28", "3D000"))
+
+
+async def _warn_of_eviction(redis: ArqRedis) -> None:
+    try:
+        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+    except RedisError:  # managed servers do not tell
+        return
+    if policy != "noeviction":
+        log.error("Redis may drop limits and jobs: set maxmemory-policy to noeviction", policy=policy)
