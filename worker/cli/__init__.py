@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,9 +25,9 @@ for group in (showcase, servers, admin, collection):
 
 
 @app.command("docs", hidden=True)
-def docs() -> None:
-    """Print docs/cli.md, from the help of all commands."""
-    sys.stdout.write(reference.pages(app))
+def docs(page: Annotated[Literal["cli", "streams"], typer.Argument()] = "cli") -> None:
+    """Print docs/cli.md, from the help of all commands, or docs/streams.md, from the declarations."""
+    sys.stdout.write(reference.pages(app) if page == "cli" else reference.streams())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""docs/cli.md, written from the help of the commands: `collector docs > docs/cli.md`."""
+"""The pages of docs/ that are made: the command line from its help, the streams from their declarations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import typer
 from typer.main import get_command
+
+from collectors.registry import STREAMS
+from worker.cli.standing import described
 
 _HEAD = """# The command line
 
@@ -18,6 +21,30 @@ they do not run, and stops them again.
 
 This file is made: `collector docs > docs/cli.md`.
 """
+
+
+_STREAMS = """# The streams
+
+What is collected, as `collector streams` prints it. Limits are those of a personal or service token; a base token of
+Wildberries has far lower ones, which its declaration holds too.
+
+This file is made: `collector docs streams > docs/streams.md`.
+"""
+
+
+def streams() -> str:
+    """Return the page of the streams: a table for each marketplace."""
+    parts = [_STREAMS]
+    for marketplace, catalogue in STREAMS.items():
+        rows = [described(stream) for stream in catalogue.values()]
+        headings = [name for name in rows[0] if name != "marketplace"]
+        lines = [" | ".join(headings), "|".join(["---"] * len(headings))]
+        for row, stream in zip(rows, catalogue.values(), strict=True):
+            row["stream"] = f"[{stream.name}]({stream.docs})"
+            lines.append(" | ".join(row[name].replace("|", r"\|") for name in headings))
+        table = "\n".join(f"| {line} |" for line in lines)
+        parts.append(f"## {marketplace}\n\n{table}\n")
+    return "\n".join(parts)
 
 
 def pages(app: typer.Typer) -> str:
