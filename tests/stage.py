@@ -5,12 +5,13 @@ A pytest plugin. The database is entered as the restricted role; only setting th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,15 +141,27 @@ class Stage:
     async def value(self, sql: str, *arguments: Any) -> Any:
         return (await self.rows(sql, *arguments))[0][0]
 
-    async def pass_waits(self) -> None:
-        """Let every wait that was written down be over, as time would."""
+    async def change(self, sql: str, *arguments: Any) -> None:
+        """Change rows of any tenant, as an administrator or as time would."""
         async with self.database.connect("collector_admin") as admin:
-            await admin.execute("UPDATE collect.stream_state SET not_before = NULL")
+            await admin.execute(sql, *arguments)
+
+    async def pass_waits(self) -> None:
+        """Let every wait that was written down be over."""
+        await self.change("UPDATE collect.stream_state SET not_before = NULL")
 
     async def make_due(self) -> None:
-        """Let every live slice be due, as time would."""
-        async with self.database.connect("collector_admin") as admin:
-            await admin.execute("UPDATE collect.stream_state SET next_due_at = now(), not_before = NULL")
+        """Let every live slice be due."""
+        await self.change("UPDATE collect.stream_state SET next_due_at = now(), not_before = NULL")
+
+
+async def _no_sleep(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def hasty(resources: Resources) -> Resources:
+    """The same, but pauses between two attempts take no time."""
+    return replace(resources, fetcher=replace(resources.fetcher, sleep=_no_sleep))
 
 
 async def run_all(

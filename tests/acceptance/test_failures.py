@@ -10,28 +10,13 @@ from unittest import mock
 import pytest
 
 from tests.oracle import assert_honest, assert_whole
-from tests.stage import Account, Stage
+from tests.stage import Account, Stage, hasty
 from worker.jobs import POISON, collect_slice
-from worker.resources import Resources
 
 
 @pytest.fixture
 async def ozon(stage: Stage) -> Account:
     return await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
-
-
-async def _no_sleep(_: float) -> None:
-    await asyncio.sleep(0)
-
-
-def hasty(resources: Resources) -> Resources:
-    """The same, but pauses between two attempts take no time."""
-    return dataclasses.replace(resources, fetcher=dataclasses.replace(resources.fetcher, sleep=_no_sleep))
-
-
-async def _admin(stage: Stage, sql: str, *arguments: object) -> None:
-    async with stage.database.connect("collector_admin") as admin:
-        await admin.execute(sql, *arguments)
 
 
 async def test_a_run_that_loses_its_lease_gives_its_bytes_back(stage: Stage, ozon: Account) -> None:
@@ -40,7 +25,7 @@ async def test_a_run_that_loses_its_lease_gives_its_bytes_back(stage: Stage, ozo
 
         def steal() -> bool:
             if not stolen:
-                stealing = _admin(stage, "UPDATE collect.stream_state SET lease_token = uuidv7()")
+                stealing = stage.change("UPDATE collect.stream_state SET lease_token = uuidv7()")
                 stolen.append(asyncio.create_task(stealing))
             return False
 
@@ -81,7 +66,7 @@ async def test_an_api_that_is_down_for_long_is_asked_until_it_is_back(stage: Sta
 
 async def test_a_run_that_always_kills_its_worker_is_set_aside(stage: Stage, ozon: Account) -> None:
     await _make_rows(stage)
-    await _admin(stage, "UPDATE collect.stream_state SET attempts = $1", POISON)
+    await stage.change("UPDATE collect.stream_state SET attempts = $1", POISON)
     async with stage.resources() as resources:
         await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
     assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "quarantined"

@@ -11,9 +11,8 @@ import pytest
 
 from collectors.registry import STREAMS
 from collectors.stream import Fetch, Mark, Page, Walk, Window
-from tests.stage import Account, Stage
+from tests.stage import Account, Stage, hasty
 from worker.jobs import collect_slice
-from worker.resources import Resources
 
 NOW = datetime.now(UTC)
 
@@ -21,20 +20,6 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 async def ozon(stage: Stage) -> Account:
     return await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
-
-
-async def _no_sleep(_: float) -> None:
-    await asyncio.sleep(0)
-
-
-def hasty(resources: Resources) -> Resources:
-    """The same, but pauses between two attempts take no time."""
-    return dataclasses.replace(resources, fetcher=dataclasses.replace(resources.fetcher, sleep=_no_sleep))
-
-
-async def _admin(stage: Stage, sql: str, *arguments: object) -> None:
-    async with stage.database.connect("collector_admin") as admin:
-        await admin.execute(sql, *arguments)
 
 
 async def test_a_request_written_while_a_run_begins_is_not_closed_unserved(stage: Stage, ozon: Account) -> None:
@@ -102,7 +87,7 @@ async def test_a_slice_that_is_retired_in_mid_run_stays_retired(stage: Stage, oz
         def retire() -> bool:
             if not retired:
                 sql = "UPDATE collect.stream_state SET state = 'retired', next_due_at = NULL WHERE slice = 'ALL'"
-                retired.append(asyncio.create_task(_admin(stage, sql)))
+                retired.append(asyncio.create_task(stage.change(sql)))
             return False
 
         await collect_slice(resources, ozon.key("products", "ALL"), stopping=retire)
