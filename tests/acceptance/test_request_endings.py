@@ -105,3 +105,18 @@ async def test_a_window_of_before_there_were_marketplaces_is_refused(stage: Stag
                 window=Window(datetime(1, 1, 1, tzinfo=UTC), NOW - timedelta(days=1)),
                 asked_by="a test",
             )
+
+
+async def test_a_snapshot_that_was_under_way_does_not_serve_a_later_request(stage: Stage) -> None:
+    """Its first pages are older than the request: whoever asks now wants to see now."""
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    async with stage.resources() as resources:
+        key = account.key("prices")
+        await collect_slice(resources, key, stopping=lambda: True)
+        await stage.client(resources).request(account.organization_id, account.id, "prices", asked_by="a test")
+        await collect_slice(resources, key, stopping=lambda: False)
+        assert await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL") == 1
+        assert await stage.value("SELECT done_at FROM collect.request") is None
+        await collect_slice(resources, key, stopping=lambda: False)
+    assert await stage.value("SELECT outcome FROM collect.request") == "collected"
+    assert await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL") == 2

@@ -65,7 +65,7 @@ SET lease_token = NULL, lease_until = NULL, last_error = :error,
         SELECT min(r.priority) FROM collect.request r
         WHERE r.organization_id = s.organization_id AND r.marketplace_account_id = s.marketplace_account_id
           AND r.stream = s.stream AND r.slice = s.slice AND r.done_at IS NULL
-          AND (r.created_at > :taken_at OR NOT :success) AND (r.time_window IS NULL) = (s.lane = 'live'))),
+          AND (r.created_at > :serves_until OR NOT :success) AND (r.time_window IS NULL) = (s.lane = 'live'))),
     attempts = CASE WHEN :spends_attempt THEN least(attempts, CAST(:most_attempts AS integer))
                     ELSE greatest(attempts - 1, 0) END,
     not_before = clock_timestamp() + CAST(:wait AS interval),
@@ -73,7 +73,7 @@ SET lease_token = NULL, lease_until = NULL, last_error = :error,
     next_due_at = CASE WHEN EXISTS (
         SELECT FROM collect.request r
         WHERE r.organization_id = s.organization_id AND r.marketplace_account_id = s.marketplace_account_id
-          AND r.stream = s.stream AND r.slice = s.slice AND r.done_at IS NULL AND r.created_at > :taken_at
+          AND r.stream = s.stream AND r.slice = s.slice AND r.done_at IS NULL AND r.created_at > :serves_until
           AND (r.time_window IS NULL) = (s.lane = 'live')
     ) THEN clock_timestamp() ELSE :next_due_at END
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
@@ -112,7 +112,7 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
         {
             **key.columns(),
             "token": lease.token,
-            "taken_at": lease.taken_at,
+            "serves_until": lease.serves_until,
             "state": ending.state,
             "error": ending.error,
             "spends_attempt": ending.spends_attempt,
@@ -131,7 +131,7 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
         await pause_account(session, key, ending.error or ending.outcome)
     if ending.closes_requests or ending.state != "active":
         outcome = "collected" if ending.closes_requests and key.lane == "live" else ending.outcome
-        await close_requests(session, key, outcome=outcome, before=lease.taken_at)
+        await close_requests(session, key, outcome=outcome, before=lease.serves_until)
     return True
 
 

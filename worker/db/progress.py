@@ -96,6 +96,12 @@ class Lease:
     version: int
     taken_at: datetime
 
+    @property
+    def serves_until(self) -> datetime:
+        """Requests written before it are served by this run. A snapshot under way is as old as its walk."""
+        walk = self.position.walk
+        return self.taken_at if walk is None or walk.window is not None else walk.started_at
+
 
 _OF_KEY = """
     organization_id = :organization_id AND marketplace_account_id = :account_id
