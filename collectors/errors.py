@@ -19,10 +19,12 @@ CollectError
 
 `worker/http` translates httpx's errors into these once, each marketplace's `api.py` its refusals once, and
 `worker/jobs.py` turns each kind into its consequence once. They carry data, never a token nor a URL with credentials.
+`blame` says whose fault it is: the proxies' health, the breaker of a host and the logs go by it.
 """
 
 from __future__ import annotations
 
+import enum
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,22 @@ if TYPE_CHECKING:
     from collectors.stream import Answer
 
 
+class Blame(enum.StrEnum):
+    """Whose fault it is."""
+
+    NOBODY = "nobody"
+    ACCOUNT = "account"  # its key, its payment, its limit
+    PROXY = "proxy"  # to whatever marketplace
+    PAIR = "proxy and marketplace"  # this marketplace refuses this proxy's address
+    PATH = "path"  # the proxy, the API or what lies between: one failure does not tell
+    API = "API"
+    US = "us"  # our request, our settings, our own servers
+
+
 class CollectError(Exception):
     """Something that the worker has an answer to. The message is for people and holds no secret."""
+
+    blame = Blame.NOBODY
 
 
 class PutOff(CollectError):
@@ -45,6 +61,8 @@ class PutOff(CollectError):
 class RateLimited(PutOff):
     """A limit is used up for `wait`. `bucket` names it when the marketplace told which."""
 
+    blame = Blame.ACCOUNT
+
     def __init__(self, message: str, *, wait: timedelta, bucket: str | None = None) -> None:
         super().__init__(message, wait=wait)
         self.bucket = bucket
@@ -57,9 +75,11 @@ class NotReady(PutOff):
 class TryAgain(CollectError):
     """The same request may work. `status` is the API's, where there was an answer."""
 
-    def __init__(self, message: str, *, answer: Answer | None = None) -> None:
+    def __init__(self, message: str, *, answer: Answer | None = None, blame: Blame | None = None) -> None:
         super().__init__(message)
         self.answer = answer
+        if blame is not None:
+            self.blame = blame
 
     @property
     def status(self) -> int | None:
@@ -67,15 +87,34 @@ class TryAgain(CollectError):
 
 
 class OtherProxy(TryAgain):
-    """The proxy, not the API, failed."""
+    """The proxy, not the API, failed. `lasting`: not by chance, so it is out until somebody mends it."""
+
+    blame = Blame.PROXY
+
+    def __init__(
+        self, message: str, *, answer: Answer | None = None, blame: Blame | None = None, lasting: bool = False
+    ) -> None:
+        # With an answer, it is one that this proxy's address got from the marketplace or its firewall.
+        super().__init__(message, answer=answer, blame=blame or (Blame.PAIR if answer else None))
+        self.lasting = lasting
 
 
 class Later(TryAgain):
-    """The API, or the network on the way to it, failed."""
+    """The API, or the network on the way to it, failed. `too_much`: time and again, it may be what we ask for."""
+
+    blame = Blame.API
+
+    def __init__(
+        self, message: str, *, answer: Answer | None = None, blame: Blame | None = None, too_much: bool = False
+    ) -> None:
+        super().__init__(message, answer=answer, blame=blame)
+        self.too_much = too_much
 
 
 class AskLess(CollectError):
     """The request was too large."""
+
+    blame = Blame.US
 
 
 class SplitWindow(AskLess):
@@ -89,13 +128,19 @@ class SmallerPage(AskLess):
 class AccountRefused(CollectError):
     """The account's credentials are refused, expired or unpaid; more calls would only do harm."""
 
+    blame = Blame.ACCOUNT
+
 
 class StreamUnavailable(CollectError):
     """The account lacks a subscription or scope for this stream, or the endpoint was retired."""
 
+    blame = Blame.ACCOUNT
+
 
 class Unacceptable(CollectError):
     """An answer that must not be stored as data. `answer` is kept in quarantine."""
+
+    blame = Blame.API
 
     def __init__(self, message: str, answer: Answer) -> None:
         super().__init__(message)
@@ -112,3 +157,5 @@ class NoProgress(Unacceptable):
 
 class RequestRefused(Unacceptable):
     """The API says that the request itself is wrong: ours is out of date."""
+
+    blame = Blame.US

@@ -35,14 +35,24 @@ class Rate:
     burst: int = 1
 
 
+def _one(_: Answer) -> int:
+    return 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """One rate limit. Streams that name the same bucket of the same seller share it."""
+    """One rate limit. Streams that name the same bucket of the same seller share it.
+
+    Most limits count requests. One that counts what is returned books `most` units before the request and gives back
+    what `cost` says that the answer did not use; one that charges errors more takes the rest after the answer.
+    """
 
     name: str
     rate: Rate
     scope: Scope = Scope.SELLER
     by_token: Mapping[str, Rate] = field(default_factory=dict)  # token type → its own rate
+    most: int = 1  # units that are booked before a request
+    cost: Callable[[Answer], int] = _one  # units that it cost, by its answer
 
     def rate_for(self, token_type: str) -> Rate:
         """Return the rate that a token of this type has."""
@@ -61,6 +71,7 @@ class Request:
     buckets: tuple[Bucket, ...] | None = None  # None: the stream's
     signed: bool = True  # False: a link to a file, which must not see the credentials
     repeatable: bool = True  # False: it makes something (a report), so it is sent again only if it was surely not sent
+    file: bool = False  # True: the answer is a report's file, which may be larger than a page and is then kept in parts
 
     def stored(self) -> dict[str, Json]:
         """Return what `raw.payload.request` keeps of it: of a link to a file, which opens it, no values."""
@@ -87,6 +98,15 @@ class Answer:
     @property
     def content_type(self) -> str | None:
         return self.headers.get("content-type")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What an answer says of a limit besides its status. It can only tighten what we count ourselves."""
+
+    bucket: str | None = None  # its name; None: all that count this request for the seller
+    left: int | None = None  # units that are left now
+    opens: timedelta | None = None  # when there are units again, where none is left
 
 
 @dataclass(frozen=True)
@@ -201,6 +221,7 @@ class Marketplace:
     hosts: frozenset[str]  # the only ones that may see credentials
     sign: Callable[[Secret, Request], Mapping[str, str]]  # credentials → headers; KeyError names a missing field
     judge: Callable[[Answer], None]  # raises what a refusal means; returns when the answer is one of data
+    told: Callable[[Answer], Iterable[Told]] = lambda _: ()  # what its headers say of limits
     file_hosts: tuple[str, ...] = ()  # endings of host names that links to report files may have
     token_type: Callable[[Secret], str] = lambda _: ""
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
@@ -219,6 +240,7 @@ class Stream:
     buckets: tuple[Bucket, ...]
     every: timedelta  # how often it is brought up to date
     slices: tuple[str, ...] | ListedBy = ("",)
+    sellers: Callable[[Answer], Iterable[str]] = lambda _: ()  # whose data an answer says it holds, where it says so
     walk_max_age: timedelta = timedelta(hours=6)  # a cursor older than this is not trusted: the walk begins again
     paging: str = ""  # how it pages, in a few words, for the same tables
     needs: str = ""  # the token category, scope or subscription without which the API refuses
