@@ -87,15 +87,22 @@ class TryAgain(CollectError):
 
 
 class OtherProxy(TryAgain):
-    """The proxy, not the API, failed. `lasting`: not by chance, so it is out until somebody mends it."""
+    """The proxy, not the API, failed, and so many `points` of three; `lasting`: until somebody mends it."""
 
     blame = Blame.PROXY
 
     def __init__(
-        self, message: str, *, answer: Answer | None = None, blame: Blame | None = None, lasting: bool = False
+        self,
+        message: str,
+        *,
+        answer: Answer | None = None,
+        blame: Blame | None = None,
+        points: float = 1.0,
+        lasting: bool = False,
     ) -> None:
         # With an answer, it is one that this proxy's address got from the marketplace or its firewall.
         super().__init__(message, answer=answer, blame=blame or (Blame.PAIR if answer else None))
+        self.points = points
         self.lasting = lasting
 
 

@@ -7,13 +7,14 @@ it is the API's or the way's. The exceptions do not tell: a proxy that hangs and
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpcore
 import httpx
 
-from collectors.errors import Later, OtherProxy, TryAgain
+from collectors.errors import Blame, Later, OtherProxy, TryAgain
 from worker.http.proxies import Proxy
 
 TUNNEL_DEADLINE = 15.0  # seconds until the connection is up; httpx would wait for CONNECT as long as for an answer
@@ -37,6 +38,7 @@ class Attempt:
         self._deadline = asyncio.timeout(TUNNEL_DEADLINE)
         self._started = 0.0
         self._connecting = False
+        self._step = ""  # the last one that began
         self._socket: httpcore.AsyncNetworkStream | None = None
         self._up_at = _up_at(proxy)
         self.is_up = False
@@ -46,6 +48,8 @@ class Attempt:
     async def trace(self, event: str, told: Mapping[str, object]) -> None:
         if self.is_up:
             return
+        if event.endswith(".started"):
+            self._step = event
         if event.endswith(".connect_tcp.started"):
             self._connecting = True
         elif event.endswith(".connect_tcp.complete"):
@@ -87,25 +91,52 @@ class Attempt:
         through = "" if self._proxy is None else f" through proxy {self._proxy.name}"
         match error:
             case httpx.PoolTimeout():
-                return NotSent(f"{told}: no connection was free{through}")
+                return NotSent(f"{told}: no connection was free{through}", blame=Blame.US)
             case _ if not self.is_up and self._proxy is not None:
-                return OtherProxy(f"{told}: proxy {self._proxy.name} brought no connection")
+                return self._proxy_failed(error, f"{told}: proxy {self._proxy.name} brought no connection")
             case _ if not self.is_up:
-                return NotSent(f"{told}: no connection")
+                return NotSent(f"{told}: no connection", blame=Blame.API if _is_untrusted(error) else Blame.PATH)
             case TimeoutError():
-                return Later(f"{told}: not finished within {TOTAL_DEADLINE:.0f} s{through}")
+                late = f"{told}: not finished within {TOTAL_DEADLINE:.0f} s{through}"
+                return Later(late, blame=Blame.PATH, too_much=True)
             case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError() if (
                 self.was_reused and not self.has_answered
             ):
-                return DeadConnection(f"{told}: a kept connection was closed{through}")
-        return Later(f"{told}{through}")
+                return DeadConnection(f"{told}: a kept connection was closed{through}", blame=Blame.NOBODY)
+        return Later(f"{told}{through}", blame=Blame.PATH, too_much=isinstance(error, httpx.ReadTimeout))
+
+    def _proxy_failed(self, error: Exception, told: str) -> OtherProxy:
+        match error:
+            case httpx.ProxyError() if str(error)[:3] in {"402", "407"}:  # its password, its payment
+                return OtherProxy(told, lasting=True)
+            case httpx.ProxyError() if str(error)[:3] in {"403", "429"}:  # it will not bring us there, or not now
+                return OtherProxy(told, points=3.0)
+            case httpx.ProxyError() if str(error)[:1] == "5":  # what lies behind it may be at fault
+                return OtherProxy(told, points=0.5)
+            case _ if _is_untrusted(error):
+                # Whoever shows it in the tunnel may be the proxy or the API: another proxy tells.
+                in_tunnel = self._step == f"{_tunnel(self._proxy)}.start_tls.started"
+                return OtherProxy(told, blame=Blame.PATH if in_tunnel else Blame.PROXY, lasting=True)
+        return OtherProxy(told)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _up_at(proxy: Proxy | None) -> str:
     """Name the event after which we speak to the marketplace itself, by TLS always."""
+    return f"{_tunnel(proxy)}.start_tls.complete"
+
+
+def _tunnel(proxy: Proxy | None) -> str:
     if proxy is None:
-        return "connection.start_tls.complete"
-    return "socks.start_tls.complete" if proxy.url.startswith("socks5:") else "proxy.start_tls.complete"
+        return "connection"
+    return "socks" if proxy.url.startswith("socks5:") else "proxy"
 
 
 def _words(error: Exception) -> str:
