@@ -15,12 +15,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collectors.errors import Later, OtherProxy, PutOff, RateLimited
 from collectors.refusals import judge_status, retry_after
-from collectors.stream import Answer, Marketplace, Request, Scope, Secret, Stream
+from collectors.stream import Answer, Marketplace, Request, Secret, Stream
 from worker.http.body import ByteBudget, read_body
-from worker.http.limits import IN_PLACE, Keyed, Limits, bucket_key
+from worker.http.limits import IN_PLACE, Limits, bucket_key, concerned
 from worker.http.phases import Attempt, DeadConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Health, Proxy, choose
+from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
 
 _ATTEMPTS = 3
@@ -173,17 +174,17 @@ class AccountFetch:
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
         limits = self._fetcher.limits
         keys = self._keys(task.request, proxy)
-        async with limits.slots(keys) as waited:
-            self.seconds_waited += waited.total_seconds()
-            await self._wait((await limits.reserve(keys, self._token_type)).total_seconds())
+        async with limits.turn(keys, self._token_type, wait=self._wait) as turn:
             try:
                 answer = await self._exchange(task, proxy)
-            finally:
-                await limits.sent(keys, self._token_type)
+            except (NotSent, OtherProxy):  # no connection came up
+                turn.unsent()
+                raise
+            await turn.answered(answer, self._marketplace.told(answer))
         try:
             self._judge(answer)
         except RateLimited as error:
-            await limits.penalise(_shut(keys, error.bucket), error.wait)
+            await limits.penalise(concerned(keys, error.bucket), error.wait)
             raise
         return answer
 
@@ -250,12 +251,6 @@ class AccountFetch:
         if seconds > 0:
             self.seconds_waited += seconds
             await self._fetcher.sleep(seconds)
-
-
-def _shut(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
-    """Return the buckets that a refusal is about: the one it names, or all that count one seller's requests."""
-    named = [(bucket, key) for bucket, key in keys if bucket.name == name]
-    return named or [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]
 
 
 def _may_pass(status: int | None) -> bool:
