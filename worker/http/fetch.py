@@ -17,11 +17,12 @@ from collectors.refusals import judge_status
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
 from worker.http.hosts import Hosts
-from worker.http.limits import Keyed, Limits, bucket_key
-from worker.http.phases import Attempt, DeadConnection
+from worker.http.limits import Limits, bucket_key, concerned
+from worker.http.phases import Attempt, DeadConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Health, Proxy, choose
 from worker.http.retry import NewKey, may_help, repeating
+from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
 
 log = structlog.get_logger(__name__)
@@ -209,13 +210,13 @@ class AccountFetch:
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
         limits = self._fetcher.limits
         keys = self._keys(task.request, proxy)
-        async with limits.slots(keys) as waited:
-            self.seconds_waited += waited.total_seconds()
-            await self._wait((await limits.reserve(keys, self._token_type)).total_seconds())
+        async with limits.turn(keys, self._token_type, wait=self._wait) as turn:
             try:
                 answer = await self._exchange(task, proxy)
-            finally:
-                await limits.sent(keys, self._token_type)
+            except (NotSent, OtherProxy):  # no connection came up
+                turn.unsent()
+                raise
+            await turn.answered(answer, self._marketplace.told(answer))
             await self._heed(answer, keys, proxy)
         return answer
 
@@ -229,7 +230,7 @@ class AccountFetch:
             self._judge(answer)
         except RateLimited as error:
             known.limited(host, self._seller)
-            await limits.penalise(_shut(keys, error.bucket), error.wait)
+            await limits.penalise(concerned(keys, error.bucket), error.wait)
             raise
         except AccountRefused as error:
             if await self._has_new_key():
@@ -298,9 +299,3 @@ class AccountFetch:
         if seconds > 0:
             self.seconds_waited += seconds
             await self._fetcher.sleep(seconds)
-
-
-def _shut(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
-    """Return the buckets that a refusal is about: the one it names, or all that count one seller's requests."""
-    named = [(bucket, key) for bucket, key in keys if bucket.name == name]
-    return named or [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]

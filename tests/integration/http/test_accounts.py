@@ -8,13 +8,36 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from collectors.errors import AccountRefused, CollectError, Malformed
+from collectors.errors import AccountRefused, CollectError, Malformed, RateLimited
 from collectors.stream import Secret
 from tests.integration.http.conftest import Run
 from tests.integration.http.peers import CANARY, HOST, Api, Reply, asked, stream_of
 from worker.http.fetch import Fetcher
+from worker.http.limits import Limits
+
+
+async def test_a_refused_key_costs_three_calls_however_many_runs_and_workers_there_are(
+    api: Api, run: Run, redis: Redis, fetcher: Fetcher
+) -> None:
+    async def refuse(_: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(0.02)
+        return web.json_response({"message": "unauthorized"}, status=401)
+
+    api.answering = refuse
+    other_worker = replace(fetcher, limits=Limits(redis))
+    fetches = [run(through=through) for through in (fetcher, other_worker) for _ in range(10)]
+    ends = await asyncio.gather(*(fetch(asked()) for fetch in fetches), return_exceptions=True)
+    assert 1 <= len(api.seen) <= 3
+    assert {type(end) for end in ends} <= {AccountRefused, RateLimited}
+    with pytest.raises(RateLimited):
+        await run()(asked())
+    assert len(api.seen) <= 3
+    api.answering = None
+    await run(account="2")(asked())
 
 
 async def test_a_key_that_was_replaced_meanwhile_is_taken_at_once(api: Api, run: Run) -> None:
