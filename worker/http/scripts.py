@@ -128,9 +128,13 @@ class Scripts:
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
         asked = self._asked((), "", opens=opens, seen=mark in self._seen)
-        log.warning("Valkey had lost the limits: long waits are back", mark=mark, waits=len(waits))
         async with _reached():
-            await self._restore(keys=[mark, *waits], args=[asked])
+            lost = await self._restore(keys=[mark, *waits], args=[asked])
+        if lost:
+            marketplace = mark.partition("{")[2].rstrip("}")
+            log.warning(
+                "Redis had lost what the limits count: waits are back", marketplace=marketplace, waits=len(waits)
+            )
 
     async def _write(self, keys: Sequence[Keyed], far: Sequence[Any]) -> None:
         if self._keep is not None:
