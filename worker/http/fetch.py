@@ -104,7 +104,6 @@ class AccountFetch:
         self._seller = seller
         self._account_id = account_id
         self._secret = secret
-        self._token_type = marketplace.token_type(secret)
         self._group = proxy_group
         self._group_proxies = proxies
         self._hold = fetcher.budget.hold()
@@ -173,13 +172,14 @@ class AccountFetch:
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
         limits = self._fetcher.limits
         keys = self._keys(task.request, proxy)
+        token_type = self._marketplace.token_type(self._secret, task.request)
         async with limits.slots(keys) as waited:
             self.seconds_waited += waited.total_seconds()
-            await self._wait((await limits.reserve(keys, self._token_type)).total_seconds())
+            await self._wait((await limits.reserve(keys, token_type)).total_seconds())
             try:
                 answer = await self._exchange(task, proxy)
             finally:
-                await limits.sent(keys, self._token_type)
+                await limits.sent(keys, token_type)
         try:
             self._judge(answer)
         except RateLimited as error:
