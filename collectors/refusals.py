@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 from urllib.parse import urlsplit
+
+import msgspec
 
 from collectors.errors import (
     AccountRefused,
@@ -21,6 +24,8 @@ from collectors.errors import (
     StreamUnavailable,
 )
 from collectors.stream import Answer
+
+T = TypeVar("T")
 
 _LONGEST_WAIT = timedelta(hours=24)  # the longest interval of any known limit (Wildberries, base token)
 _UNTOLD_WAIT = timedelta(seconds=30)  # a limit without a hint
@@ -90,6 +95,14 @@ def said(answer: Answer, text: str = "") -> str:
         text = answer.body[:_BODY_QUOTE].decode("utf-8", "replace")
     quoted = _KEYLIKE.sub("***", text[: 2 * _LONGEST_QUOTE])[:_LONGEST_QUOTE]
     return f"{answer.request.method} {answer.request.path}: {answer.status} {quoted}".rstrip()
+
+
+def read_refusal(answer: Answer, shape: type[T]) -> T:
+    """Read what an error's body says, as far as `shape` wants it; a body that cannot be read says nothing."""
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return shape()
 
 
 def retry_after(answer: Answer, *names: str) -> timedelta | None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import msgspec
 
 from collectors.errors import Later, PutOff, RateLimited, SplitWindow, StreamUnavailable
-from collectors.refusals import judge_status, key_refused, retry_after, said, units_left
+from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
 
 SELLER = "api-seller.ozon.ru"
@@ -74,10 +74,7 @@ def told(answer: Answer) -> Iterable[Told]:
 def _refusal(answer: Answer) -> _Refusal:
     if answer.status == 200 and len(answer.body) > _LONGEST_REFUSAL:
         return _Refusal()
-    try:
-        found = msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeError):
-        return _Refusal()
+    found = read_refusal(answer, _Refusal)
     if answer.status == 200 and not (isinstance(found.code, int) and found.message):  # data
         return _Refusal()
     return found

@@ -6,7 +6,6 @@ https://dev.wildberries.ru/openapi/api-information: token types and the token bu
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -14,7 +13,7 @@ from datetime import timedelta
 import msgspec
 
 from collectors.errors import Later, RateLimited, SplitWindow, StreamUnavailable
-from collectors.refusals import judge_status, retry_after, said, units_left
+from collectors.refusals import judge_status, read_refusal, retry_after, said, units_left
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
 
 STATISTICS = "statistics-api.wildberries.ru"
@@ -74,7 +73,7 @@ def token_type(secret: Secret, request: Request) -> str:
     try:
         payload = _token(secret, request).split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="), type=_Claims)
-    except (KeyError, IndexError, binascii.Error, msgspec.DecodeError, UnicodeError):
+    except (KeyError, IndexError, ValueError, msgspec.DecodeError, RecursionError):
         return ""
     return _TOKEN_TYPES.get(claims.acc, "")
 
@@ -85,7 +84,7 @@ def _token(secret: Secret, request: Request) -> str:
 
 
 def judge(answer: Answer) -> None:
-    refusal = _refusal(answer.body)
+    refusal = read_refusal(answer, _Refusal)
     text = refusal.words()
     words = said(answer, text)
     match answer.status:
@@ -113,15 +112,6 @@ def told(answer: Answer) -> Iterable[Told]:
 
 def _retry(answer: Answer) -> timedelta | None:
     return retry_after(answer, "x-ratelimit-retry", "x-ratelimit-reset")  # seconds to one unit, and to the whole burst
-
-
-def _refusal(body: bytes) -> _Refusal:
-    if body.lstrip()[:1] != b"{":
-        return _Refusal()
-    try:
-        return msgspec.json.decode(body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeError):
-        return _Refusal()
 
 
 WILDBERRIES = Marketplace(

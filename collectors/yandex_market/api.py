@@ -11,8 +11,9 @@ from datetime import timedelta
 
 import msgspec
 
-from collectors.errors import Later, RateLimited, SplitWindow, StreamUnavailable
-from collectors.refusals import judge_status, key_refused, retry_after, said, units_left
+from collectors.envelope import Envelope
+from collectors.errors import Later, Malformed, RateLimited, SplitWindow, StreamUnavailable
+from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Told
 
 PARTNER = "api.partner.market.yandex.ru"
@@ -32,9 +33,32 @@ class _Refusal(msgspec.Struct):
 
 
 def quota(name: str, *, amount: int, per: timedelta) -> Bucket:
-    """Make a bucket of `amount` per `per`, spread evenly but for a burst of a tenth."""
-    burst = max(1, amount // 10)
-    return Bucket(name=name, rate=Rate(per / max(1, amount - burst + 1), burst))
+    """Make a bucket of `amount` requests per `per`, spread evenly but for a burst of a tenth."""
+    return Bucket(name=name, rate=_spread(amount, per, burst=max(1, amount // 10)))
+
+
+def quota_of_items(name: str, *, amount: int, per: timedelta, page: int, rows: str) -> Bucket:
+    """Make a bucket of `amount` returned items per `per`. `page` is how many one request asks for, `rows` their path.
+
+    An answer costs as many units as it has items, and at least one; one that cannot be read, as many as were asked for.
+    """
+    envelope = Envelope(rows)
+
+    def cost(answer: Answer) -> int:
+        if answer.status != 200:
+            return 1
+        try:
+            return max(1, len(envelope.read(answer).rows))
+        except Malformed:
+            return page
+
+    # Room for two pages at once, or the one that is booked would wait for the one that just went.
+    return Bucket(name=name, rate=_spread(amount, per, burst=max(2 * page, amount // 10)), most=page, cost=cost)
+
+
+def _spread(amount: int, per: timedelta, *, burst: int) -> Rate:
+    # In no stretch of `per` are there more than `amount`: the burst, less the unit that the limiter spares, and these.
+    return Rate(per / max(1, amount - burst + 1), burst)
 
 
 def sign(secret: Secret, _: Request) -> Mapping[str, str]:
@@ -42,7 +66,7 @@ def sign(secret: Secret, _: Request) -> Mapping[str, str]:
 
 
 def judge(answer: Answer) -> None:
-    refusal = _refusal(answer)
+    refusal = read_refusal(answer, _Refusal)
     text = refusal.words()
     words = said(answer, text)
     match answer.status:
@@ -71,15 +95,6 @@ def told(answer: Answer) -> Iterable[Told]:
 
 def _until(answer: Answer) -> timedelta | None:
     return retry_after(answer, "x-ratelimit-resource-until")
-
-
-def _refusal(answer: Answer) -> _Refusal:
-    if answer.body.lstrip()[:1] != b"{":
-        return _Refusal()
-    try:
-        return msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeError):
-        return _Refusal()
 
 
 # Requests at the same time: 4 for one campaign or business, counted here for the whole seller. An entry is given back

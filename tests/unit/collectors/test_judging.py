@@ -166,3 +166,10 @@ def test_a_failure_carries_its_answer_for_whoever_looks_later(marketplace: Marke
         error = judged(marketplace.judge, given := answer(marketplace, status, body))
         assert isinstance(error, Later | OtherProxy | RequestRefused)
         assert error.answer is given
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"message":"\xff"}', b"\xff\xfe", b"{"])
+@pytest.mark.parametrize("marketplace", ALL)
+def test_no_body_breaks_the_judging(marketplace: Marketplace, body: bytes) -> None:
+    marketplace.judge(answer(marketplace, 200, body))
+    assert isinstance(judged(marketplace.judge, answer(marketplace, 500, body)), Later)
