@@ -223,7 +223,7 @@ class Marketplace:
     judge: Callable[[Answer], None]  # raises what a refusal means; returns when the answer is one of data
     told: Callable[[Answer], Iterable[Told]] = lambda _: ()  # what its headers say of limits
     file_hosts: tuple[str, ...] = ()  # endings of host names that links to report files may have
-    token_type: Callable[[Secret], str] = lambda _: ""
+    token_type: Callable[[Secret, Request], str] = lambda _, __: ""  # of the token that signs this request
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
 

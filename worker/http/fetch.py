@@ -117,7 +117,6 @@ class AccountFetch:
         self._account_id = account_id
         self._secret = secret
         self._resolve = resolve
-        self._token_type = marketplace.token_type(secret)
         self._group = proxy_group
         self._group_proxies = proxies
         self._hold = fetcher.budget.hold()
@@ -210,7 +209,8 @@ class AccountFetch:
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
         limits = self._fetcher.limits
         keys = self._keys(task.request, proxy)
-        async with limits.turn(keys, self._token_type, wait=self._wait) as turn:
+        token_type = self._marketplace.token_type(self._secret, task.request)
+        async with limits.turn(keys, token_type, wait=self._wait) as turn:
             try:
                 answer = await self._exchange(task, proxy)
             except (NotSent, OtherProxy):  # no connection came up
@@ -246,7 +246,6 @@ class AccountFetch:
     async def _has_new_key(self) -> bool:
         """Look once more what the secret is: somebody may have replaced it since the run began."""
         before, self._secret = self._secret, await self._resolve()
-        self._token_type = self._marketplace.token_type(self._secret)
         return self._secret != before
 
     async def _exchange(self, task: _Task, proxy: Proxy | None) -> Answer:

@@ -216,7 +216,7 @@ async def test_a_file_is_fetched_without_credentials_and_its_bytes_are_not_judge
     assert "authorization" not in api.seen[0].headers
     assert api.seen[0].host == FILES
     api.replies.append(Reply(401))
-    with pytest.raises(AccountRefused):
+    with pytest.raises(Later, match="the link to the file does not open"):
         await run()(asked("/reports/1.zip", host=FILES, signed=False))
 
 
