@@ -132,6 +132,10 @@ class Sandbox:
             case _:
                 raise ValueError(f"There is no marketplace {marketplace!r}.")
 
+    def revoke(self, marketplace: str, seller: str) -> None:
+        """Refuse the seller's credentials from now on; `credentials` makes others, which are good."""
+        self._issuer.revoke(marketplace, seller)
+
     def records(
         self,
         marketplace: str,
@@ -165,6 +169,10 @@ class Sandbox:
     def requests(self) -> dict[str, int]:
         """How many of each: "wildberries/orders", "yandex_market/united_netting/create"."""
         return dict(self.ledger.requests)
+
+    def refused(self) -> dict[str, int]:
+        """How many requests of each marketplace were refused for their credentials."""
+        return dict(self.ledger.refused)
 
     def fail(
         self, marketplace: str, stream: str, status: int = 500, count: int = 1, *, body: str | None = None

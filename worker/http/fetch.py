@@ -216,7 +216,7 @@ class AccountFetch:
             except (NotSent, OtherProxy):  # no connection came up
                 turn.unsent()
                 raise
-            await turn.answered(answer, self._marketplace.told(answer))
+            await turn.answered(answer, self._marketplace.told(answer) if task.request.signed else ())
             await self._heed(answer, keys, proxy)
         return answer
 
