@@ -5,15 +5,14 @@ import gzip
 import hashlib
 import os
 import resource
-import tempfile
 import zlib
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from collectors.errors import Blame, Later, Malformed, PutOff, SplitWindow
 from collectors.stream import Answer
+from tests.spools import OpenFiles
 from tests.unit.http.bodies import answer, costing_less_than, wire
 from worker.http.body import DECODED_CAP, ERROR_CAP, WIRE_CAP, ByteBudget, read_body
 from worker.http.spool import PART
@@ -68,23 +67,6 @@ async def test_a_gzip_body_that_was_damaged_is_not_data() -> None:
 def packed_well(size: int, *, piece: bytes = b"\0" * 2**20) -> bytes:
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
-
-
-OpenFiles = Callable[[], int]
-
-
-@pytest.fixture
-def open_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenFiles:
-    """How many files the process has open in the directory that TMPDIR names; none has a name in it."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-    def count() -> int:
-        assert list(tmp_path.iterdir()) == []
-        links = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
-        return sum(link.startswith(str(tmp_path)) for link in links)
-
-    return count
 
 
 @pytest.mark.parametrize("file", [False, True])
