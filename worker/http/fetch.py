@@ -17,10 +17,11 @@ from collectors.errors import Later, OtherProxy, PutOff, RateLimited
 from collectors.refusals import judge_status, retry_after
 from collectors.stream import Answer, Marketplace, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
+from worker.http.health import Health
 from worker.http.limits import IN_PLACE, Keyed, Limits, bucket_key
 from worker.http.phases import Attempt, DeadConnection, NotSent
 from worker.http.pools import Pools
-from worker.http.proxies import Health, Proxy, choose
+from worker.http.proxies import Proxy
 from worker.http.targets import Target, target
 
 _ATTEMPTS = 3
@@ -77,6 +78,8 @@ class _Task:
     target: Target
     failed: list[Proxy] = field(default_factory=list)
     suspected: list[Proxy] = field(default_factory=list)  # of `failed`: it may have been the API as well
+    error: OtherProxy | None = None  # of the last that failed
+    is_spent: bool = False  # no other proxy is usable
 
 
 class AccountFetch:
@@ -138,15 +141,16 @@ class AccountFetch:
         except OtherProxy as error:
             if proxy is not None:
                 task.failed.append(proxy)
+                task.error = error
                 if error.answer is None:
-                    await self._fetcher.health.fault(proxy)
+                    await self._fetcher.health.fault(proxy, lasting=error.lasting)
                 else:
                     task.suspected.append(proxy)
             raise
         if proxy is not None:
-            await self._fetcher.health.ok(proxy)
+            await self._fetcher.health.ok(proxy, self._marketplace.name)
         for suspect in task.suspected:  # another proxy got data, so it was not the API
-            await self._fetcher.health.fault(suspect)
+            await self._fetcher.health.ban(suspect, self._marketplace.name)
         return answer
 
     async def _choose(self, task: _Task) -> Proxy | None:
@@ -158,9 +162,17 @@ class AccountFetch:
                 f"proxy group {self._group!r} has no proxy: add one, or take the account out of the group",
                 wait=_NO_PROXY_WAIT,
             )
-        usable = await self._fetcher.health.usable(self._group_proxies)
-        left = [proxy for proxy in usable if proxy not in task.failed]
-        return choose(left or [proxy for proxy in self._group_proxies if proxy not in task.failed], self._account_id)
+        proxy = await self._fetcher.health.choose(
+            self._group_proxies,
+            account_id=self._account_id,
+            marketplace=self._marketplace.name,
+            without=task.failed,
+        )
+        if proxy is None:
+            assert task.error is not None, "half of a group is usable, and none was tried"
+            task.is_spent = True
+            raise task.error
+        return proxy
 
     async def _send_on_live_connection(self, task: _Task, proxy: Proxy | None) -> Answer:
         try:
@@ -232,7 +244,7 @@ class AccountFetch:
 
     def _may_help(self, error: BaseException, task: _Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
-        if isinstance(error, OtherProxy) and len(task.failed) >= len(self._group_proxies):
+        if task.is_spent:
             return False
         if not task.request.repeatable:
             return isinstance(error, NotSent) or (isinstance(error, OtherProxy) and error.answer is None)

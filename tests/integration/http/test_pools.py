@@ -11,7 +11,8 @@ from collectors.errors import CollectError, Later, OtherProxy, PutOff
 from tests.integration.http.conftest import Run, StartTunnel
 from tests.integration.http.peers import CANARY, Api, Reply, Tunnel, asked
 from worker.http import phases
-from worker.http.proxies import Health, Proxy, choose
+from worker.http.health import Health
+from worker.http.proxies import Proxy, ranked
 
 WORDS = ("ann", CANARY)
 
@@ -48,12 +49,12 @@ async def test_another_proxy_of_the_group_takes_over_at_once(
     good, bad = await tunnels(), await tunnels()
     bad.fault = "not TLS"
     group = [proxy(good, "good"), proxy(bad, "bad")]
-    account = next(str(n) for n in range(100) if choose(group, str(n)).name == "bad")
+    account = next(str(n) for n in range(100) if ranked(group, str(n))[0].name == "bad")
     fetch = run(*group, account=account)
     for _ in range(3):
         assert (await fetch(asked())).proxy == "good"
     assert bad.connects == 3, "it is the account's own until it is out"
-    assert await health.usable(group) == group[:1]
+    assert (await health.standing(group))["bad"].out_until is not None
     assert (await fetch(asked())).proxy == "good"
     assert bad.connects == 3
     assert fetch.proxies == {"good", "bad"}
@@ -66,7 +67,7 @@ async def test_what_makes_something_goes_through_another_proxy_if_it_was_not_sen
     good, bad = await tunnels(), await tunnels()
     bad.fault = "not TLS"
     group = [proxy(good, "good"), proxy(bad, "bad")]
-    account = next(str(n) for n in range(100) if choose(group, str(n)).name == "bad")
+    account = next(str(n) for n in range(100) if ranked(group, str(n))[0].name == "bad")
     assert (await run(*group, account=account)(asked(repeatable=False))).proxy == "good"
     assert len(api.seen) == 1
 
@@ -75,17 +76,19 @@ async def test_a_page_for_people_is_the_proxys_fault_only_if_another_proxy_bring
     api: Api, run: Run, tunnels: StartTunnel, health: Health
 ) -> None:
     group = [proxy(await tunnels(), name) for name in ("a", "b")]
-    own = choose(group, "1")
+    own = ranked(group, "1")[0]
     fetch = run(*group)
     for _ in range(3):
         api.replies.extend([Reply(body=b"<html>"), Reply(body=b"<html>")])
         with pytest.raises(OtherProxy):
             await fetch(asked())
-    assert await health.usable(group) == group
-    for _ in range(3):
-        api.replies.append(Reply(body=b"<html>"))
-        await fetch(asked())
-    assert own not in await health.usable(group)
+    assert (await health.standing(group))[own.name].banned == {}
+    api.replies.append(Reply(body=b"<html>"))
+    assert (await fetch(asked())).proxy != own.name
+    assert list((await health.standing(group))[own.name].banned) == ["vendor"]
+    asked_before = len(api.seen)
+    await fetch(asked())
+    assert len(api.seen) == asked_before + 1, "the other one at once"
 
 
 async def test_an_account_with_a_group_never_goes_out_directly(api: Api, run: Run, tunnels: StartTunnel) -> None:
