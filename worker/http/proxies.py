@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,8 +40,6 @@ def parse_proxy_url(text: str) -> tuple[str, tuple[str, str] | None]:
         raise ValueError("a proxy's URL cannot be read: write it as http://user:password@host:port") from None
     if parts.scheme not in _PORTS:
         raise ValueError("a proxy's URL must begin with http://, https:// or socks5://")
-    if parts.scheme == "socks5" and importlib.util.find_spec("socksio") is None:
-        raise ValueError("a socks5 proxy needs the package socksio: install httpx[socks], or use an http proxy")
     if not parts.hostname or "@" in parts.path:
         raise ValueError("a proxy's URL must name a host; write / ? # @ in a password as %2F %3F %23 %40")
     if parts.path.strip("/") or parts.query or parts.fragment:

@@ -89,6 +89,11 @@ class Tunnel:
         self._wanted = None if credentials is None else base64.b64encode(":".join(credentials).encode()).decode()
         self._open: set[asyncio.Task[None]] = set()
 
+    @property
+    def open(self) -> int:
+        """How many tunnels there are now."""
+        return len(self._open)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -116,7 +121,7 @@ class Tunnel:
         host, port = head.split()[1].rsplit(":", 1)
         there_reader, there_writer = await asyncio.open_connection(host, int(port))
         try:
-            await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+            await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
         finally:
             there_writer.close()
 
@@ -133,7 +138,7 @@ class Tunnel:
             await asyncio.gather(*self._open, return_exceptions=True)
 
 
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     while chunk := await source.read(65536):
         sink.write(chunk)
         await sink.drain()
