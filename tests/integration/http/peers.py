@@ -80,9 +80,13 @@ class Api:
 
 
 class Tunnel:
-    """A proxy that knows CONNECT. `fault`: what it does to the next tunnels, "" being nothing wrong."""
+    """A proxy that knows CONNECT. `fault`: what it does to the next tunnels, "" being nothing wrong.
 
-    def __init__(self, credentials: tuple[str, str] | None = None) -> None:
+    It goes out by the address `egress`; all of 127.0.0.0/8 are this machine's.
+    """
+
+    def __init__(self, credentials: tuple[str, str] | None = None, *, egress: str = "127.0.0.1") -> None:
+        self._egress = egress
         self.port = 0
         self.connects = 0
         self.fault = ""
@@ -119,7 +123,7 @@ class Tunnel:
             await reader.read(100)
             return
         host, port = head.split()[1].rsplit(":", 1)
-        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        there_reader, there_writer = await asyncio.open_connection(host, int(port), local_addr=(self._egress, 0))
         try:
             await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
         finally:
