@@ -25,6 +25,7 @@ from sandbox.wildberries import Wildberries
 from sandbox.wire import JSON, PROBLEM, Reply, reply
 from sandbox.yandex_market import YandexMarket
 
+EGRESS = "api.ipify.org"  # answers with the address that it is asked from
 _TEXTS = (JSON, PROBLEM)
 TOKEN_LIVES = timedelta(days=180)
 
@@ -104,8 +105,8 @@ class Sandbox:
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The vendors' hosts, each with the address that plays it."""
-        return dict.fromkeys(self._stage.hosts, self.url)
+        """The vendors' hosts and EGRESS, each with the address that plays it."""
+        return dict.fromkeys((*self._stage.hosts, EGRESS), self.url)
 
     def seller(self, marketplace: str, n: int) -> str:
         """The id of the n-th seller of a marketplace. Any other id that a credential is made for is as good."""
@@ -185,6 +186,8 @@ class Sandbox:
         host = request.host.partition(":")[0]
         if host == control.HOST:
             return _response(request, control.answer(self, request.method, request.path, request.query, raw))
+        if host == EGRESS:
+            return _response(request, Reply(200, (request.remote or "").encode(), "text/plain"))
         if host not in self._stage.hosts:
             return _response(request, reply({"error": f"This server does not answer for {host}."}, 421))
         incoming = Incoming(request.method, host, request.path, request.headers, request.query, raw)

@@ -215,7 +215,14 @@ class _Run:
         if row.secret_ref is not None:
             secret = await self._resources.secret(row.secret_ref, ("user", "password"))
             credentials = (secret["user"], secret["password"])
-        return Proxy(name=row.name, group=row.group, url=row.url, credentials=credentials)
+        return Proxy(
+            name=row.name,
+            group=row.group,
+            url=row.url,
+            credentials=credentials,
+            egress=row.egress,
+            most_accounts=row.most_accounts,
+        )
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
         key = self._lease.key

@@ -27,9 +27,9 @@ from worker.db.tenancy import system_transaction
 from worker.functions import FUNCTIONS, cron_jobs
 from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
+from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
-from worker.http.proxies import Health
 from worker.logs import remember_secret
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
@@ -93,7 +93,7 @@ async def open_resources(
             pools=Pools(trusted(settings.ca_file)),
             limits=Limits(redis, scale=settings.rate_scale, keep=_Waits(sessions)),
             budget=ByteBudget(settings.body_budget_mb << 20),
-            health=Health(clock.now),
+            health=Health(redis),
             hosts=settings.hosts,
             now=clock.now,
         )

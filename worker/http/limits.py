@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 
 from collectors.errors import PutOff, RateLimited
 from collectors.stream import Answer, Bucket, Scope, Told
-from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned, microseconds
+from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
+from worker.http.valkey import microseconds
 
 log = structlog.get_logger(__name__)
 

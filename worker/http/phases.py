@@ -143,7 +143,8 @@ def _words(error: Exception) -> str:
     """Say what happened. The words of most errors may quote the request; these two quote the network only."""
     match error:
         case httpx.ProxyError():
-            return f"ProxyError {str(error)[:3]}"  # the status; the rest is the proxy's own text
+            words = str(error)  # of an HTTP proxy the status and the proxy's own text; of SOCKS they are the library's
+            return f"ProxyError {words[:3] if words[:3].isdigit() else words}"
         case httpx.ConnectError():
             return f"ConnectError {error}"
     return type(error).__name__

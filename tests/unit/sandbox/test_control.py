@@ -123,7 +123,11 @@ async def test_an_unknown_host_is_misdirected_and_an_unknown_control_path_not_fo
 async def test_every_host_of_the_vendors_leads_here(box: Sandbox) -> None:
     assert set(box.hosts.values()) == {box.url}
     assert "market-reports.sandbox.yandex.ru" in box.hosts
-    assert len(box.hosts) == 9
+    assert len(box.hosts) == 10
+
+
+async def test_whoever_asks_is_told_the_own_address(client: AsyncClient) -> None:
+    assert (await client.get("/", headers={"Host": "api.ipify.org"})).text == "127.0.0.1"
 
 
 def test_a_page_limit_of_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
