@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import schedule
@@ -112,6 +113,10 @@ async def open_resources(
             asked_at = clock.wall()
             if not clock.correct((await session.execute(_NOW)).scalar_one(), asked_at):
                 log.error("the worker's clock is wrong", skew=str(clock.skew))
+        try:
+            await fetcher.limits.restore(streams)
+        except PutOff as error:
+            raise CannotStart(f"Redis went away while we started: {error}") from error
         yield resources
 
 

@@ -89,7 +89,7 @@ class Scripts:
         async with reached("the limiter"):
             said, *told = await self._take(keys=[mark, *names], args=[asked])
         if said == Said.LOST:
-            await self._bring_back(mark)
+            await self.bring_back(mark)
             return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
         self._seen.add(mark)
         wait, slowest, *booked = told
@@ -118,7 +118,8 @@ class Scripts:
             )
         await self._write(keys, far)
 
-    async def _bring_back(self, mark: str) -> None:
+    async def bring_back(self, mark: str) -> None:
+        """Put the waits of one marketplace back into Valkey; harmless where they are."""
         kept = {} if self._keep is None else await self._keep.read()
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
@@ -127,9 +128,7 @@ class Scripts:
             lost = await self._restore(keys=[mark, *waits], args=[asked])
         if lost:
             marketplace = mark.partition("{")[2].rstrip("}")
-            log.warning(
-                "Redis had lost what the limits count: waits are back", marketplace=marketplace, waits=len(waits)
-            )
+            log.warning("Redis had lost what the limits count", marketplace=marketplace, waits_put_back=len(waits))
 
     async def _write(self, keys: Sequence[Keyed], far: Sequence[Any]) -> None:
         if self._keep is not None:
