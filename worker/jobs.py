@@ -191,7 +191,7 @@ class _Run:
             secret=secret,
             resolve=self._secret,
             proxy_group=self._account.proxy_group,
-            proxies=[await self._proxy(row) for row in proxies],
+            proxies=await self._proxies(proxies),
         )
         deadline = self._began + SOFT_DEADLINE
         await collect(
@@ -209,6 +209,19 @@ class _Run:
         secret = await self._resources.secret(self._account.secret_ref, self._stream.marketplace.secret_fields)
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
+
+    async def _proxies(self, rows: Sequence[ProxyRow]) -> list[Proxy]:
+        """Return those whose secret can be had. Raises SecretUnavailable if none of them is left."""
+        found = []
+        for row in rows:
+            try:
+                found.append(await self._proxy(row))
+            except SecretUnavailable as error:
+                log.warning("a proxy is left out", proxy=row.name, error=str(error))
+                missing = error
+        if rows and not found:
+            raise missing
+        return found
 
     async def _proxy(self, row: ProxyRow) -> Proxy:
         credentials = None

@@ -29,3 +29,21 @@ async def test_a_proxy_carries_as_many_accounts_as_it_may(stage: Stage, most: in
             assert run["error"].startswith("proxy group 'egress' has no room for another account")
     assert len(runs) >= 2
     assert tunnel.connects == 1
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(0, "secret unavailable"), (1, "done")])
+async def test_a_proxy_whose_secret_is_missing_does_not_hold_up_the_others(
+    stage: Stage, others: int, outcome: str
+) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "ozon", proxy_group="egress")
+    async with Tunnel().serve() as tunnel, stage.resources() as resources:
+        for number in range(4 + others):
+            await stage.change(
+                "INSERT INTO core.proxy (name, proxy_group, url, secret_ref) VALUES ($1, 'egress', $2, $3)",
+                f"proxy-{number}",
+                f"http://127.0.0.1:{tunnel.port}",
+                "file:/nowhere" if number < 4 else None,
+            )
+        await run_all(resources, account, "products")
+    runs = await stage.rows("SELECT DISTINCT outcome, proxy FROM collect.run")
+    assert [tuple(run) for run in runs] == [(outcome, "proxy-4" if others else None)]

@@ -116,7 +116,8 @@ class Tunnel:
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             return
         if self.fault == "silent":
-            await asyncio.Event().wait()
+            await reader.read()  # until the other side closes
+            return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         if self.fault == "not TLS":
             writer.write(b"<html>welcome to the hotel</html>")

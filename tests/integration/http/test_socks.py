@@ -1,16 +1,18 @@
 """SOCKS5 proxies: as good as the others, and as bad."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from collectors.errors import OtherProxy
-from tests.integration.http.conftest import Run
+from tests.integration.http.conftest import Run, StartTunnel
 from tests.integration.http.peers import CANARY, Api, asked
 from tests.integration.http.socks import Socks
 from worker.http import phases
+from worker.http.pools import _CONNECTIONS
 from worker.http.proxies import Proxy
 
 WORDS = ("ann", CANARY)
@@ -43,7 +45,7 @@ async def test_what_is_no_socks_proxy_is_left_and_leaves_nothing(run: Run, socks
     server.fault = ""
     answers = await asyncio.gather(*(fetch(asked()) for _ in range(20)))
     assert [answer.status for answer in answers] == [200] * 20
-    assert server.open <= 6, "as many as a pool has"
+    assert server.open <= _CONNECTIONS
 
 
 @pytest.mark.parametrize("credentials", [None, WORDS])
@@ -92,3 +94,28 @@ async def test_a_handshake_that_hangs_is_cut_at_the_deadline_and_leaves_nothing(
     server.fault = ""
     answers = await asyncio.gather(*(fetch(asked()) for _ in range(20)))
     assert [answer.status for answer in answers] == [200] * 20
+
+
+async def test_no_connection_is_left_behind_by_anything_that_goes_wrong(
+    run: Run, socks: StartSocks, tunnels: StartTunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hung handshakes, failed TLS, refusals and cancellations, then twenty of twenty requests on every proxy."""
+    server, tunnel = await socks(), await tunnels()
+    url = f"http://127.0.0.1:{tunnel.port}"
+    fetches = (run(proxy(server)), run(Proxy(name="p2", group="g", url=url), account="2"))
+    chance = random.Random(3)  # noqa: S311 - the same each time
+    monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 0.05)
+    for fault in ("silent", "refused", "not SOCKS", "closes", "not TLS", "") * 4:
+        server.fault = tunnel.fault = fault
+        tasks = [asyncio.create_task(fetch(asked())) for fetch in fetches for _ in range(6)]
+        await asyncio.sleep(chance.uniform(0, 0.08))
+        for task in tasks[::2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 15.0)
+    server.fault = tunnel.fault = ""
+    for fetch in fetches:
+        answers = await asyncio.gather(*(fetch(asked()) for _ in range(20)))
+        assert [answer.status for answer in answers] == [200] * 20
+    await asyncio.sleep(0.1)  # until the proxies have seen what was closed
+    assert max(server.open, tunnel.open) <= _CONNECTIONS
