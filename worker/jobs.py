@@ -23,6 +23,7 @@ from collectors.errors import (
     TryAgain,
     Unacceptable,
 )
+from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
@@ -122,7 +123,8 @@ class _Run:
             case Unacceptable():
                 return self._failed(why, outcome=QUARANTINED, quarantined=self._without_keys(error.answer))
             case TryAgain():
-                return self._failed(why, most_attempts=_OTHERS_FAULT)
+                told = None if error.answer is None else retry_after(error.answer)
+                return self._failed(why, most_attempts=_OTHERS_FAULT, least=told)
             case CollectError():  # AskLess
                 return self._failed(why)
         log.warning("the database failed", slice=str(self._lease.key), error=why.partition("\n")[0])
@@ -273,11 +275,12 @@ class _Run:
         pause_account: bool = False,
         quarantined: Answer | None = None,
         most_attempts: int | None = None,
+        least: timedelta | None = None,  # wait, as the API told
     ) -> Ending:
         return Ending(
             outcome=outcome,
             next_due_at=self._resources.clock.now(),
-            wait=_backoff(self._lease.attempts),
+            wait=max(_backoff(self._lease.attempts), least or timedelta(0)),
             error=why,
             state=state,
             pause_account=pause_account,

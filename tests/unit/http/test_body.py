@@ -212,3 +212,32 @@ async def test_an_encoding_that_was_not_asked_for_is_quarantined_as_it_came(enco
     with pytest.raises(Malformed, match="did not ask for") as caught:
         await read(came, answer(content_encoding=encoding, content_length=str(WIRE_CAP + 1)))
     assert caught.value.answer.body == came[:ERROR_CAP], "its beginning is enough to look at"
+
+
+@pytest.mark.parametrize(
+    ("body", "file", "whole"),
+    [
+        (b'{"orders": []}\n', False, True),
+        (b"[]", False, True),
+        (b"", False, True),
+        (b'{"orders": [1, 2', False, False),
+        (b"id;price\n1;2\n", True, False),
+    ],
+)
+async def test_a_body_that_ends_with_its_connection_is_taken_only_if_it_shows_its_end(
+    body: bytes, file: bool, whole: bool
+) -> None:
+    reading = read_body(wire(body), answer(file=file, ends=False), ByteBudget().hold())
+    if whole:
+        assert (await reading).body == body
+        return
+    with pytest.raises(Later, match="may be cut off") as caught:
+        await reading
+    assert caught.value.blame is Blame.PATH
+
+
+async def test_a_packed_body_that_ends_with_its_connection_shows_its_end_by_itself() -> None:
+    packed = gzip.compress(b"id;price")
+    assert (
+        await read_body(wire(packed), answer(file=True, ends=False, content_encoding="gzip"), ByteBudget().hold())
+    ).body == b"id;price"
