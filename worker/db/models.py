@@ -354,6 +354,8 @@ class Quarantined(Table):
     body: Mapped[bytes | None]
     reason: Mapped[str]
     replayed_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    sha256: Mapped[bytes | None]
 
 
 class Bucket(Table):

@@ -19,6 +19,7 @@ from collectors.stream import Window
 from worker.db.tenancy import OrganizationId
 
 AccountId = NewType("AccountId", UUID)
+Bounds = tuple[datetime, datetime]  # of a window
 
 LEASE = timedelta(seconds=30)  # renewed every third of it; the work of a killed worker is taken over after it
 
@@ -53,6 +54,12 @@ class SliceKey:
             "lane": self.lane,
         }
 
+    def account_columns(self) -> dict[str, Any]:
+        """Return the columns by the names that the tables have."""
+        columns = self.columns()
+        columns["marketplace_account_id"] = columns.pop("account_id")
+        return columns
+
 
 class EarlierWalk(msgspec.Struct, frozen=True):
     """The last complete walk of the same window or snapshot, whose equal pages need not be stored again."""
@@ -62,17 +69,29 @@ class EarlierWalk(msgspec.Struct, frozen=True):
     completed_at: datetime | None = None  # None: written by an earlier release
 
 
+class Trail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a walk has been, in a few values however long it is: what `worker.guard` knows it by."""
+
+    anchor: str = ""  # digest of one cursor that it passed
+    steps: int = 0  # pages since
+    reach: int = 1  # after so many, the anchor is dropped again
+    pages: int = 0  # all, also those that are not stored
+    body: str = ""  # digest of the last page
+    repeats: int = 0  # pages in a row before it that were the same
+
+
 class OpenWalk(msgspec.Struct, frozen=True):
     """The walk under way. A watermark's endless walk has none: its pages are final as they are stored."""
 
     id: UUID
     started_at: datetime
-    window: tuple[datetime, datetime] | None = None
+    window: Bounds | None = None
     pages: int = 0
     records: int = 0
     declared_total: int | None = None
     total_changed: bool = False
     earlier: EarlierWalk | None = None
+    skipped: int = 0  # pages whose answer was refused: it will never be complete
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -82,7 +101,17 @@ class Position(msgspec.Struct, frozen=True):
     walk: OpenWalk | None = None
     pages: int = 0  # of a watermark: how many pages it has stored
     given_up: int = 0  # walks in a row that grew too old to go on with
-    parts: tuple[tuple[datetime, datetime], ...] = ()  # of a window that was too large, still to be read
+    parts: tuple[Bounds, ...] = ()  # of a window that was too large, still to be read
+    smaller: int = 0  # how often the pages of the walk under way were halved
+    trail: Trail = Trail()
+
+    @property
+    def page_number(self) -> int:
+        """Return the number of the page that comes next."""
+        return self.pages if self.walk is None else self.walk.pages
+
+    def parts_without(self, bounds: Bounds | None) -> tuple[Bounds, ...]:
+        return tuple(part for part in self.parts if part != bounds)
 
 
 @dataclass(frozen=True, kw_only=True)
