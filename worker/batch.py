@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
 from collectors.windows import settled
 from worker.db.payloads import PageRow, insert_pages, page_row
-from worker.db.progress import Lease, OpenWalk, Position, Trail, advance, keep_walk
+from worker.db.position import OpenWalk, Position, Trail
+from worker.db.progress import Lease, advance, keep_walk
 from worker.db.requests import mark_collected
 from worker.guard import trail_behind
 

@@ -13,7 +13,7 @@ import msgspec
 
 from collectors.errors import Malformed, NoProgress
 from collectors.stream import Cursor, Page
-from worker.db.progress import OpenWalk, Position, Trail
+from worker.db.position import OpenWalk, Position, Trail
 
 MOST_PAGES = 100_000  # of one walk, where nothing is declared: ten million cards, at a hundred a page
 _REPEATS = 1  # a page may come twice, when rows shift under an offset; three times is an API that ignores the cursor

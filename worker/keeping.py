@@ -17,7 +17,8 @@ from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Wi
 from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.partitions import with_months
-from worker.db.progress import Lease, OpenWalk, Position, earlier_walk, wanted_from
+from worker.db.position import OpenWalk, Position
+from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.resources import Resources
@@ -48,8 +49,7 @@ class Tally:
                 answer=self.without_keys(error.answer),
                 sha256=hashlib.sha256(error.answer.body).digest(),
                 reason=sayable(str(error)),
-                walk=position.walk,
-                page_number=position.page_number,
+                position=position,
             )
         )
 

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from collectors.errors import SplitWindow
 from collectors.stream import Stream, Walk, Watermark, Window, Windows
 from collectors.windows import horizon, missing, stale
-from worker.db.progress import Lease, OpenWalk, Position, SliceKey, gaps, unsettled
+from worker.db.position import OpenWalk, Position
+from worker.db.progress import Lease, SliceKey, gaps, unsettled
 from worker.db.requests import asked_gaps
 
 ALARMING = 3  # walks in a row that grew too old

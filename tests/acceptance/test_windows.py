@@ -14,7 +14,8 @@ from collectors.registry import STREAMS
 from collectors.stream import Fetch, Page, Step, Walk, Windows
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage
-from worker.db.progress import OpenWalk, keep_walk
+from worker.db.position import OpenWalk
+from worker.db.progress import keep_walk
 from worker.db.tenancy import tenant_transaction
 from worker.jobs import collect_slice
 from worker.resources import Resources

@@ -18,7 +18,7 @@ from collectors.stream import Cursor, Mark, Page
 from tests.unit.collectors.scripted import NOW, answer_of
 from worker import guard
 from worker.batch import Batch
-from worker.db.progress import OpenWalk, Position, decode, encode
+from worker.db.position import OpenWalk, Position, decode, encode
 
 SNAPSHOT = STREAMS["ozon"]["products"]
 WATERMARK = STREAMS["wildberries"]["cards"]

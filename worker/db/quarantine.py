@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from collectors.stream import Answer
 from worker.db.administration import NotPossible
 from worker.db.models import Quarantined
-from worker.db.progress import AccountId, OpenWalk, SliceKey
+from worker.db.position import Position, encode
+from worker.db.progress import AccountId, Lease, SliceKey
 from worker.db.tenancy import OrganizationId
 
 Row = Mapping[str, Any]
@@ -22,13 +23,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """An answer that could not be accepted, without the account's keys, and where the walk stood that it was for."""
+    """An answer that could not be accepted, without the account's keys, and where its slice stood then."""
 
     answer: Answer = field(repr=False)
     sha256: bytes  # of the body as it came
     reason: str
-    walk: OpenWalk | None
-    page_number: int
+    position: Position
 
 
 _FROM = """
@@ -52,16 +52,21 @@ WHERE (CAST(:organization_id AS uuid) IS NULL OR q.organization_id = :organizati
 ORDER BY q.at, q.id
 """)
 
-_FIND = text(f"SELECT {_COLUMNS}, q.body, a.external_id AS seller {_FROM} WHERE q.id = :id")
+_FIND = text(
+    f"SELECT {_COLUMNS}, q.body, CAST(q.position AS text) AS position, a.external_id AS seller {_FROM} WHERE q.id = :id"
+)
 
 _LOCK = text("SELECT FROM collect.quarantine WHERE id = :id FOR UPDATE")
 
 _REPLAYED = text("UPDATE collect.quarantine SET replayed_at = clock_timestamp() WHERE id = :id")
 _DROPPED = text("UPDATE collect.quarantine SET dropped_at = clock_timestamp() WHERE id = :id")
 
-# Not what was retired or is unavailable: an answer says nothing of that.
+# Not what was retired or is unavailable: an answer says nothing of that. A worker that is at it keeps its lease.
 _WAKE = text("""
-UPDATE collect.stream_state SET state = 'active', next_due_at = clock_timestamp(), not_before = NULL, attempts = 0
+UPDATE collect.stream_state
+SET state = 'active', next_due_at = clock_timestamp(), not_before = NULL, attempts = 0,
+    lease_until = CASE WHEN lease_token = :token THEN NULL ELSE lease_until END,
+    lease_token = nullif(lease_token, :token)
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
   AND stream = :stream AND slice = :slice AND lane = :lane AND state IN ('active', 'quarantined')
 """)
@@ -70,13 +75,14 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 async def set_aside(session: AsyncSession, key: SliceKey, refused: Sequence[Refused]) -> None:
     """Put answers into quarantine, in the transaction of whoever holds the slice's lease."""
     for one in refused:
-        answer = one.answer
+        answer, walk = one.answer, one.position.walk
         await session.execute(
             insert(Quarantined).values(
                 **key.account_columns(),
-                walk_id=one.walk and one.walk.id,
-                walk_started_at=one.walk and one.walk.started_at,
-                page_number=one.page_number,
+                walk_id=walk and walk.id,
+                walk_started_at=walk and walk.started_at,
+                page_number=one.position.page_number,
+                position=encode(one.position),
                 request=msgspec.json.encode(answer.request.stored()).decode(),
                 status=answer.status,
                 content_type=answer.content_type,
@@ -119,14 +125,14 @@ async def drop(session: AsyncSession, quarantined_id: UUID) -> SliceKey:
     """Give an answer up, and let its slice ask the marketplace again; returns the slice."""
     key = key_of(await find_undecided(session, quarantined_id))
     await session.execute(_DROPPED, {"id": quarantined_id})
-    await session.execute(_WAKE, key.columns())
+    await session.execute(_WAKE, {**key.columns(), "token": None})
     return key
 
 
-async def mark_replayed(session: AsyncSession, quarantined_id: UUID, key: SliceKey) -> None:
-    """Say that an answer was accepted after all, and let its slice go on behind it."""
+async def mark_replayed(session: AsyncSession, quarantined_id: UUID, lease: Lease) -> None:
+    """Say that an answer was accepted after all, give the lease back, and let the slice go on behind it."""
     await session.execute(_REPLAYED, {"id": quarantined_id})
-    await session.execute(_WAKE, key.columns())
+    await session.execute(_WAKE, {**lease.key.columns(), "token": lease.token})
 
 
 def key_of(row: Row) -> SliceKey:
