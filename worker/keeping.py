@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -17,7 +17,7 @@ from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Wi
 from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.partitions import with_months
-from worker.db.position import OpenWalk, Position
+from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
 from worker.db.tenancy import retry_conflicts, tenant_transaction
@@ -75,16 +75,15 @@ class Keeping:
     async def open(self, window: Window | None) -> None:
         """Go on with the walk under way, if it is of this window and its cursor can be trusted, or begin a new one."""
         now = self._resources.clock.now()
-        position = self._batch.position
-        async with tenant_transaction(self._resources.sessions, self._lease.key.organization_id) as session:
-            self._since = await wanted_from(session, self._lease.key) or now
-            if is_endless(self.stream, window):
-                return
-            bounds = None if window is None else (window.start, window.end)
-            under_way = position.walk
-            if under_way is not None and under_way.window == bounds and resumable(self.stream, under_way, now):
-                return
-            earlier = await earlier_walk(session, self._lease.key, window)
+        position, bounds = self._batch.position, None if window is None else (window.start, window.end)
+        under_way = position.walk
+        goes_on = is_endless(self.stream, window) or (
+            under_way is not None and under_way.window == bounds and resumable(self.stream, under_way, now)
+        )
+        # A connection that is lost here, between two walks, must cost no more than one that is lost in a commit.
+        self._since, earlier = await retry_conflicts(lambda: self._look_up(window, begins=not goes_on))
+        if goes_on:
+            return
         too_old = under_way is not None and not resumable(self.stream, under_way, now)
         given_up = position.given_up + 1 if too_old else 0
         if given_up >= ALARMING:
@@ -165,6 +164,12 @@ class Keeping:
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0
         )
         batch.clear()
+
+    async def _look_up(self, window: Window | None, *, begins: bool) -> tuple[datetime, EarlierWalk | None]:
+        key = self._lease.key
+        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
+            since = await wanted_from(session, key) or self._resources.clock.now()
+            return since, await earlier_walk(session, key, window) if begins else None
 
     async def _commit_once(self) -> int:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}

@@ -277,20 +277,7 @@ async def test_two_refused_pages_in_a_row_stop_an_offset_stream(stage: Stage) ->
     assert len(await quarantined(stage)) == 4
 
 
-async def test_odd_content_whose_paging_can_be_read_is_stored_and_stops_nothing(stage: Stage) -> None:
-    account = await account_of(stage, "wildberries")
-    bodies = ['{"data": {"listGoods": [{"nmID": 1, "odd": NaN}]}}', '{"data": {"listGoods": [{"odd": "\\u0000"}]}}']
-    for body in bodies:
-        stage.box.fail("wildberries", "prices", 200, body=body)
-    await collect(stage, account, STREAMS["wildberries"]["prices"])
-    assert await stage.value("SELECT outcome FROM collect.run") == "done"
-    odd = await stage.rows("SELECT body, body_reason FROM raw.page WHERE body IS NOT NULL ORDER BY page_number")
-    assert [row["body"].decode() for row in odd] == bodies
-    assert all(row["body_reason"] for row in odd)
-    assert await stage.value("SELECT count(*) FROM raw.page WHERE payload IS NOT NULL") > 3
-
-
-async def test_a_person_lists_shows_and_replays_from_the_command_line(stage: Stage) -> None:
+async def test_a_person_replays_from_the_command_line(stage: Stage) -> None:
     account = await account_of(stage, "yandex_market")
     await collect(stage, account, unable(STREAMS["yandex_market"]["prices"], lambda _: True), times=3)
     (row, *_) = await quarantined(stage)
