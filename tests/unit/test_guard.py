@@ -177,3 +177,10 @@ def test_a_position_of_an_earlier_release_can_be_gone_on_from() -> None:
     assert decode('{"cursor": {"cursor": "a"}, "walk": null, "pages": 3}').trail == Position().trail
     digest = hashlib.sha256(b"").digest()
     assert guard.trail_behind(page("b"), Position(cursor={"cursor": "a"}), None, digest=digest).pages == 1
+
+
+def test_smaller_pages_are_asked_for_until_the_walk_ends() -> None:
+    for begun in (Position(smaller=2), msgspec.structs.replace(BEGUN, smaller=2)):
+        on_the_way = follow([page("a")], begun)
+        assert on_the_way.smaller == 2
+        assert follow([page("b", last=True)], on_the_way).smaller == 0
