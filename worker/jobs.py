@@ -88,7 +88,7 @@ class _Run:
         self._lease = lease
         self._stream = stream
         self._account = account
-        self._tally = Tally()
+        self._tally = Tally(without_keys=self._without_keys)
         self._fetch: AccountFetch | None = None
         self._keys: list[str] = []
         self._began = time.monotonic()
@@ -121,7 +121,7 @@ class _Run:
             case StreamUnavailable():
                 return self._failed(why, outcome="unavailable", state="unavailable")
             case Unacceptable():
-                return self._failed(why, outcome=QUARANTINED, quarantined=self._without_keys(error.answer))
+                return self._quarantined(why)
             case TryAgain():
                 told = None if error.answer is None else retry_after(error.answer)
                 return self._failed(why, most_attempts=_OTHERS_FAULT, least=told)
@@ -154,8 +154,7 @@ class _Run:
             seconds_waited=fetch.seconds_waited if fetch else 0.0,
             proxy=", ".join(sorted(fetch.proxies)) or None if fetch else None,
             worker=self._resources.worker,
-            walk=self._tally.walk,
-            page_number=self._tally.page_number,
+            refused=self._tally.refused,
         )
         self.release()
         sessions, months = self._resources.sessions, (record.started_at,)
@@ -262,6 +261,16 @@ class _Run:
     def unfinished(self, outcome: str) -> Ending:
         return Ending(outcome=outcome, next_due_at=self._resources.clock.now(), spends_attempt=False)
 
+    def _quarantined(self, why: str) -> Ending:
+        # Everything else was done: if the answer stays as it is, its neighbours are collected when they are due.
+        live, slot = (
+            self._lease.key.lane == "live",
+            next_slot(self._lease.key, self._stream.every, self._resources.clock.now()),
+        )
+        goes_on_at = slot if live and self._tally.finished else None
+        failed = self._failed(why, outcome=QUARANTINED)
+        return replace(failed, patience=QUARANTINE_AFTER, goes_on_at=goes_on_at)
+
     def _put_off(self, why: str, wait: timedelta, outcome: str = "put off") -> Ending:
         now = self._resources.clock.now()
         return Ending(outcome=outcome, next_due_at=now, wait=wait, spends_attempt=False, error=why)
@@ -273,7 +282,6 @@ class _Run:
         outcome: str = "failed",
         state: str = "active",
         pause_account: bool = False,
-        quarantined: Answer | None = None,
         most_attempts: int | None = None,
         least: timedelta | None = None,  # wait, as the API told
     ) -> Ending:
@@ -284,8 +292,6 @@ class _Run:
             error=why,
             state=state,
             pause_account=pause_account,
-            quarantined=quarantined,
-            patience=QUARANTINE_AFTER,
             most_attempts=most_attempts,
         )
 

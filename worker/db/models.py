@@ -356,6 +356,9 @@ class Quarantined(Table):
     body: Mapped[bytes | None]
     reason: Mapped[str]
     replayed_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    sha256: Mapped[bytes | None]
+    position: Mapped[str | None] = mapped_column(JsonText)
 
 
 class Bucket(Table):
