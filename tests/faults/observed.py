@@ -1,0 +1,129 @@
+"""What was seen of a case, in the catalogue's words: only from the attempts that were made and from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from collectors.errors import CollectError, RateLimited
+from collectors.stream import Request
+from sandbox.faults.api import Seen
+from sandbox.faults.case import Cost, Reaction, Stored
+from tests.faults.ground import Ground, Seller, Sent, Slept
+
+_RUN = """
+SELECT r.outcome, a.status, s.state, s.not_before - clock_timestamp() AS wait, s.attempts,
+       concat(r.error, s.last_error, a.status_reason) AS said
+FROM collect.run r JOIN core.marketplace_account a ON a.id = r.marketplace_account_id
+JOIN collect.stream_state s ON s.marketplace_account_id = a.id AND s.stream = r.stream AND s.lane = r.lane
+WHERE a.id = $1 ORDER BY r.started_at DESC LIMIT 1
+"""
+_KEPT = """
+SELECT count(*) FILTER (WHERE part > 0) AS parts, count(body) AS bodies, count(payload) AS pages,
+       (SELECT count(*) FROM collect.quarantine q WHERE q.marketplace_account_id = $1) AS quarantined,
+       string_agg(coalesce(convert_to(payload::text, 'UTF8'), body), '') AS bytes
+FROM raw.payload WHERE marketplace_account_id = $1
+"""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What happened to a slice in one run."""
+
+    reactions: tuple[Reaction, ...]
+    error: CollectError | None  # the first that the stream was told
+    stored: Stored
+    wait: timedelta | None
+    said: str  # what people can read of it
+    bytes: bytes  # all that is stored as data
+
+
+async def observe(ground: Ground, seller: Seller, alarms: Sequence[str]) -> Observed:
+    """Look at what the last run did. `alarms` are those that it raised."""
+    run = await ground.row(_RUN, seller)
+    kept = await ground.row(_KEPT, seller)
+    error = next((entry for entry in ground.log if isinstance(entry, CollectError)), None)
+    ending = _ending(run, kept)
+    reactions = [*steps(ground.log, ground.api.seen), *([ending] if ending else [])]
+    if isinstance(error, RateLimited) and ending is Reaction.PUT_OFF and await _is_shut(ground, seller):
+        reactions.append(Reaction.SHUT)
+    if alarms:
+        reactions.append(Reaction.ALARM)
+    return Observed(tuple(reactions), error, _stored(kept), run["wait"], run["said"], kept["bytes"] or b"")
+
+
+def steps(log: Sequence[object], seen: Sequence[Seen]) -> Iterator[Reaction]:
+    """Tell how each attempt differs from the one before it."""
+    asked: Request | None = None
+    before: Sent | None = None
+    slept = False
+    for entry in log:
+        match entry:
+            case Request():
+                if asked is not None and _is_half(entry, asked):
+                    yield Reaction.SPLIT
+                    return
+                asked, before, slept = entry, None, False
+            case Slept(seconds):
+                slept = slept or seconds > 0
+            case Sent():
+                if before is not None:
+                    yield _step(before, entry, seen, slept=slept)
+                before, slept = entry, False
+
+
+def _step(before: Sent, now: Sent, seen: Sequence[Seen], *, slept: bool) -> Reaction:
+    if now.number < len(seen) and "gzip" not in seen[now.number].headers.get("accept-encoding", ""):
+        return Reaction.PLAIN
+    if now.proxy != before.proxy:
+        return Reaction.OTHER
+    return Reaction.PAUSE if slept else Reaction.AT_ONCE
+
+
+def _is_half(request: Request, of: Request) -> bool:
+    begins, ends = request.query.get("from"), request.query.get("to")
+    return begins is not None and begins == of.query.get("from") and str(ends) < str(of.query.get("to"))
+
+
+def _ending(run: Any, kept: Any) -> Reaction | None:
+    if run["status"] == "paused":
+        return Reaction.PAUSE_ACCOUNT
+    if run["state"] == "unavailable":
+        return Reaction.UNAVAILABLE
+    if kept["quarantined"]:
+        return Reaction.QUARANTINE
+    if run["outcome"] in {"done", "nothing new"}:
+        return None
+    assert run["wait"] is not None, run
+    return Reaction.PUT_OFF
+
+
+def _stored(kept: Any) -> Stored:
+    if kept["quarantined"]:
+        return Stored.QUARANTINE
+    if kept["parts"]:
+        return Stored.PARTS
+    if kept["bodies"]:
+        return Stored.BODY
+    return Stored.PAGE if kept["pages"] else Stored.NOTHING
+
+
+async def cost(ground: Ground, seller: Seller) -> Cost:
+    """Return what is held against the proxy that the account used first."""
+    if not seller.players:
+        return Cost.NOTHING
+    record = ground.resources.fetcher.health._records.get(seller.own.name)
+    if record is None:
+        return Cost.NOTHING
+    return Cost.OUT if record.out_until else Cost.POINT
+
+
+async def _is_shut(ground: Ground, seller: Seller) -> bool:
+    """Whether another account of the same seller, whom nothing is wrong with, is not let through either."""
+    ground.api.behave()
+    neighbour = await ground.neighbour(seller)
+    before = len(ground.api.seen)
+    await ground.run(neighbour)
+    return len(ground.api.seen) == before

@@ -1,0 +1,148 @@
+"""Playing a case: for as long as it is asked, and once, so that what is tried next can help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from sandbox.faults.answers import STRAY, Reply
+from sandbox.faults.case import (
+    Answers,
+    Case,
+    Cost,
+    Greets,
+    Group,
+    Named,
+    Nowhere,
+    Play,
+    Reaction,
+    Scene,
+    Stored,
+    Tunnels,
+)
+from sandbox.faults.catalogue import CATALOGUE
+from sandbox.faults.nowhere import nowhere
+from tests.faults.ground import Ground, Seller
+from tests.faults.observed import Observed, cost, observe
+from tests.faults.scenes import CANARY, HOSTS
+from worker.http import phases, pools
+
+_TRYING = {Reaction.AT_ONCE, Reaction.PAUSE, Reaction.OTHER, Reaction.PLAIN}
+_JITTER = timedelta(seconds=10)
+
+
+def cases(group: Group, wanted: Callable[[Case, Play], bool] = lambda _, __: True) -> list[object]:
+    """Return every way in which the wanted cases of a group are played by the table, as parameters of a test."""
+    return [
+        pytest.param(case, play, id=case.name if len(case.plays) == 1 else f"{case.name}-{number}")
+        for case in CATALOGUE[group]
+        for number, play in enumerate(case.plays, start=1)
+        if wanted(case, play) and not isinstance(play, Named)
+    ]
+
+
+def hasten(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the deadlines that end a case."""
+    if case.slow:
+        monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 0.25)
+        monkeypatch.setattr(phases, "TOTAL_DEADLINE", 0.4)
+        monkeypatch.setattr(pools, "_TIMEOUT", httpx.Timeout(0.2))
+
+
+async def play_on(ground: Ground, case: Case, play: Play) -> Observed:
+    """Play a case for as long as it is asked, or until its acts are over."""
+    async with ground.group(case, play) as seller:
+        with ExitStack() as stack:
+            hosts = _set(ground, case, play, seller, stack, lasting=not case.once)
+            return await _run(ground, seller, hosts)
+
+
+async def play_once(ground: Ground, case: Case, play: Play) -> tuple[Observed, Cost]:
+    """Play a case so that it is over when we try something else; return the proxy's standing too."""
+    async with ground.group(case, play) as seller:
+        with ExitStack() as stack:
+            hosts = _set(ground, case, play, seller, stack, lasting=False)
+            seen = await _run(ground, seller, hosts)
+            return seen, await cost(ground, seller)
+
+
+async def play_thrice(ground: Ground, case: Case, play: Play) -> Observed:
+    """Play a case three times in a row against a stream of windows."""
+    windows = Case(name=case.name, what=case.what, plays=case.plays, scene=Scene.WINDOWS, marketplace=case.marketplace)
+    async with ground.group(windows, play) as seller:
+        with ExitStack() as stack:
+            hosts = _set(ground, case, play, seller, stack, lasting=True)
+            for _ in range(2):
+                await ground.run(seller, hosts=hosts)
+                await ground.pass_waits()
+            return await _run(ground, seller, hosts)
+
+
+async def _run(ground: Ground, seller: Seller, hosts: dict[str, str]) -> Observed:
+    ground.log.clear()
+    ground.api.seen.clear()
+    connections = ground.api.connections
+    alarms = await ground.run(seller, hosts=hosts)
+    seen = await observe(ground, seller, alarms)
+    assert CANARY not in seen.said
+    assert STRAY not in seen.bytes
+    assert not [request for request in ground.api.seen if "cookie" in request.headers]
+    if seller.players:
+        tunnels = sum(len(player.asked) for player in seller.players.values())
+        assert ground.api.connections - connections <= tunnels, "somebody went out directly"
+    return seen
+
+
+def _set(ground: Ground, case: Case, play: Play, seller: Seller, stack: ExitStack, *, lasting: bool) -> dict[str, str]:
+    """Tell the players what to do; return where the hosts are, if not at the API."""
+    ground.api.behave()
+    ground.api.good["/rows"] = Reply(body=b"[]") if case.scene is Scene.LAST_ROWS else Reply()
+    bad = list(seller.players) if lasting else [seller.own] if seller.players else []
+    match play:
+        case Answers(acts, at):
+            ground.api.play(*acts, at=at, lasting=lasting)
+        case Greets(greeting):
+            ground.api.greet(greeting, lasting=lasting)
+        case Tunnels(act, answer=answer):
+            ground.api.good["/rows"] = answer or Reply()
+            for proxy in bad:
+                seller.players[proxy].act = act
+        case Nowhere("API", how):
+            return {HOSTS[case.marketplace]: f"https://{stack.enter_context(nowhere(how))}"}
+        case Nowhere(_, how):
+            for proxy in bad:
+                seller.addresses[proxy] = f"http://{stack.enter_context(nowhere(how))}"
+    return {}
+
+
+def can_help(case: Case, play: Play) -> bool:
+    """Whether what is tried next may do better, so that the case is worth playing once."""
+    if case.once or (isinstance(play, Nowhere) and play.of == "API"):
+        return False
+    return case.reactions[:1] != () and case.reactions[0] in _TRYING
+
+
+def assert_as_told(case: Case, seen: Observed) -> None:
+    """Assert that a case that lasted ended as the catalogue says."""
+    assert seen.reactions == case.reactions, seen.said
+    blame = seen.error.blame.value if seen.error is not None else "nobody"
+    assert blame == case.blame.value, seen.said
+    assert seen.stored is case.stored
+    if case.wait is not None:
+        assert seen.wait is not None
+        assert case.wait - _JITTER < seen.wait < case.wait * 1.1 + _JITTER
+
+
+def assert_overcome(case: Case, play: Play, seen: Observed, cost: Cost) -> None:
+    """Assert that a case that was over brought the page, by what the catalogue says is tried next."""
+    tried = [reaction for reaction in case.reactions if reaction in _TRYING]
+    of_proxy = isinstance(play, Tunnels) or (isinstance(play, Nowhere) and play.of == "proxies")
+    until = tried.index(Reaction.OTHER) if of_proxy else 0  # the proxy goes on until another one is tried
+    assert [each for each in seen.reactions if each is not Reaction.ALARM] == tried[: until + 1], seen.said
+    assert seen.error is None
+    assert seen.stored is (Stored.PARTS if case.stored is Stored.PARTS else Stored.PAGE)
+    assert cost is case.cost
