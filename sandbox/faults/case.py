@@ -80,6 +80,7 @@ class Scene(enum.StrEnum):
 
     LIST = "one page"
     PAGES = "pages by cursor"
+    TOTALS = "pages that declare a total"
     OFFSETS = "pages by offset"
     LAST_ROWS = "pages until 204"
     WINDOWS = "windows"

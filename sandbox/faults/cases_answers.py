@@ -276,6 +276,7 @@ CASES = (
         what="a firewall's cookie: it is never sent back, least of all with another account's request",
         plays=(Answers(Reply(200, FIRST_OF_TWO, {"Set-Cookie": "waf=1; Path=/"})),),
         scene=Scene.PAGES,
+        once=True,
         stored=Stored.PAGE,
     ),
     Case(

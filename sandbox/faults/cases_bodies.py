@@ -162,6 +162,7 @@ CASES = (
         what="an answer that nobody asked for, in the packet of the one before: it is nobody's answer",
         plays=(Answers(two_at_once),),
         scene=Scene.PAGES,
+        once=True,
         stored=Stored.PAGE,
     ),
     Case(

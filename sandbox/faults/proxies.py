@@ -76,13 +76,13 @@ class Tunnel:
     async def _asked_by_socks(self) -> None:
         reader = self.wire.reader
         _, methods = await reader.readexactly(2)
-        await reader.readexactly(methods)
-        await self.wire.send(b"\x05\x02" if self.proxy.credentials else b"\x05\x00")
-        if self.proxy.credentials:
+        by_password = _PASSWORD in await reader.readexactly(methods)
+        await self.wire.send(bytes([5, _PASSWORD if by_password else 0]))
+        if by_password:
             _, length = await reader.readexactly(2)
             user = await reader.readexactly(length)
             password = await reader.readexactly((await reader.readexactly(1))[0])
-            right = (user.decode(), password.decode()) == self.proxy.credentials
+            right = self.proxy.credentials in {None, (user.decode(), password.decode())}
             await self.wire.send(b"\x01\x00" if right else b"\x01\x01")
             if not right:
                 raise ConnectionRefusedError
@@ -93,6 +93,7 @@ class Tunnel:
         self._leads_to(f"{host}:{int.from_bytes(await reader.readexactly(2))}")
 
 
+_PASSWORD = 2  # SOCKS5's way of asking for one
 _NAME = 3  # SOCKS5's kind of address that is a host's name
 _SOCKS_GRANTED = bytes([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
 
@@ -178,17 +179,17 @@ class FaultProxy:
         certificates: Certificates,
         kind: Kind = "http",
         *,
-        credentials: tuple[str, str] | None = None,
+        credentials: tuple[str, str] | None = None,  # that it wants
         certificate: Certificate = "good",
     ) -> None:
         self.port = 0
         self.kind = kind
         self.credentials = credentials
+        self.certificate: Certificate = certificate
         self.certificates = certificates
         self.act: TunnelAct = works
         self.connections = 0
         self.asked: list[str] = []  # host:port of each tunnel
-        self._certificate = certificate
 
     @property
     def url(self) -> str:
@@ -196,12 +197,13 @@ class FaultProxy:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
-        context = self.certificates.context(self._certificate) if self.kind == "https" else None
-        async with Listener(self._accept).listening(context) as self.port:
+        async with Listener(self._accept).listening() as self.port:
             yield self
 
     async def _accept(self, wire: Wire) -> None:
         self.connections += 1
+        if self.kind == "https":
+            await wire.secure(self.certificates.context(self.certificate))
         await self.act(Tunnel(wire, self))
 
 

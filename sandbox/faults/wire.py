@@ -59,9 +59,9 @@ class Listener:
         self._open: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def listening(self, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-        """Listen, by TLS if there is a context; yields the port."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=context)
+    async def listening(self) -> AsyncIterator[int]:
+        """Listen; yields the port."""
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

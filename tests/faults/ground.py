@@ -142,9 +142,7 @@ class Ground:
         seller = await self.seller(case, group=name)
         async with AsyncExitStack() as stack:
             for letter in "abc":
-                player = FaultProxy(
-                    self.certificates, tunnels.kind, credentials=tunnels.credentials, certificate=tunnels.certificate
-                )
+                player = FaultProxy(self.certificates, tunnels.kind)
                 await stack.enter_async_context(player.serving())
                 proxy = Proxy(name=f"{name} {letter}", group=name, url=player.url)
                 seller.players[proxy] = player

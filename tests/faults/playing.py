@@ -107,10 +107,10 @@ def _set(ground: Ground, case: Case, play: Play, seller: Seller, stack: ExitStac
             ground.api.play(*acts, at=at, lasting=lasting)
         case Greets(greeting):
             ground.api.greet(greeting, lasting=lasting)
-        case Tunnels(act, answer=answer):
-            ground.api.good["/rows"] = answer or Reply()
-            for proxy in bad:
-                seller.players[proxy].act = act
+        case Tunnels():
+            ground.api.good["/rows"] = play.answer or Reply()
+            for player in (seller.players[proxy] for proxy in bad):
+                player.act, player.credentials, player.certificate = play.act, play.credentials, play.certificate
         case Nowhere("API", how):
             return {HOSTS[case.marketplace]: f"https://{stack.enter_context(nowhere(how))}"}
         case Nowhere(_, how):

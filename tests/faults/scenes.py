@@ -110,8 +110,8 @@ def _pages(scene: Scene, host: str) -> Pages:
                 rows="rows",
                 following="next",
             )
-        case Scene.PAGES:
-            return by_cursor(get(host, "/rows"), rows="rows", following="next", total="total", empty_ends=False)
+        case Scene.TOTALS:
+            return by_cursor(get(host, "/rows"), rows="rows", following="next", total="total")
         case Scene.REPORT:
             return report(
                 post(host, "/reports/create", lambda _, __: {}, repeatable=False),
