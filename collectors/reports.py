@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from collectors.envelope import Envelope
@@ -52,7 +52,7 @@ State = Working | Ready | NothingToTell | TooLarge | Failed
 
 
 def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
-    """Create a report, wait for it, fetch its file as one page.
+    """Create a report, wait for it, fetch its file as one page, however large.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
     A poll that the API answers with 404 means that the report is gone.
@@ -76,7 +76,7 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
             case NothingToTell():
                 yield Page(answer=answer, records=0, cursor={}, last=True)
             case Ready(download):
-                answer = await fetch(download)
+                answer = await fetch(replace(download, file=True))
                 yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
 
     return pages

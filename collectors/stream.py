@@ -11,7 +11,7 @@ import enum
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
 Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
@@ -84,6 +84,20 @@ class Request:
         }
 
 
+class Spooled(Protocol):
+    """A body that is too large for memory. It can be read until the run has stored it."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> bytes: ...
+
+    def parts(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body from its beginning, in parts that fit a row each."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What came back: the body is what the API wrote, after transfer and content encoding are taken off."""
@@ -94,6 +108,11 @@ class Answer:
     body: bytes = field(repr=False)
     fetched_at: datetime  # when it had arrived, by the database's clock
     proxy: str | None = None  # the name of the proxy that it came through
+    spool: Spooled | None = field(default=None, repr=False)  # the whole body, where `body` is only its beginning
+
+    @property
+    def size(self) -> int:
+        return len(self.body) if self.spool is None else self.spool.size
 
     @property
     def content_type(self) -> str | None:
@@ -223,7 +242,7 @@ class Marketplace:
     judge: Callable[[Answer], None]  # raises what a refusal means; returns when the answer is one of data
     told: Callable[[Answer], Iterable[Told]] = lambda _: ()  # what its headers say of limits
     file_hosts: tuple[str, ...] = ()  # endings of host names that links to report files may have
-    token_type: Callable[[Secret], str] = lambda _: ""
+    token_type: Callable[[Secret, Request], str] = lambda _, __: ""  # of the token that signs this request
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
 

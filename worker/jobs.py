@@ -23,7 +23,7 @@ from collectors.errors import (
     TryAgain,
     Unacceptable,
 )
-from collectors.stream import Answer, Stream
+from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
@@ -182,14 +182,14 @@ class _Run:
 
     async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
         marketplace = self._stream.marketplace
-        secret = await self._resources.secret(self._account.secret_ref, marketplace.secret_fields)
-        self._keys = [value for value in secret.values() if len(value) >= _REPLACED]
+        secret = await self._secret()
         self._fetch = self._resources.fetcher.for_run(
             marketplace=marketplace,
             stream=self._stream,
             seller=self._account.external_id,
             account_id=str(self._lease.key.account_id),
             secret=secret,
+            resolve=self._secret,
             proxy_group=self._account.proxy_group,
             proxies=[await self._proxy(row) for row in proxies],
         )
@@ -203,6 +203,12 @@ class _Run:
             tally=self._tally,
             enough=lambda: stopping() or time.monotonic() > deadline,
         )
+
+    async def _secret(self) -> Secret:
+        """Return what the account's secret is now."""
+        secret = await self._resources.secret(self._account.secret_ref, self._stream.marketplace.secret_fields)
+        self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
+        return secret
 
     async def _proxy(self, row: ProxyRow) -> Proxy:
         credentials = None

@@ -137,7 +137,7 @@ class Keeping:
             walk = _further(walk, step)
         if step.worth_storing:
             self._rows.append(page_row(step, number))
-            self._bytes += len(step.answer.body)
+            self._bytes += step.answer.size
             number += 1
         self._tally.page_number = number
         if walk is not None and step.last:
@@ -171,8 +171,9 @@ class Keeping:
         async with tenant_transaction(
             self._resources.sessions, key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            await advance(session, self._lease, self._position)
+            # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
             size = await insert_pages(session, key, self._rows, walk)
+            await advance(session, self._lease, self._position)
             if walk is not None:
                 await keep_walk(
                     session, key, walk, complete=self._completed is not None, settled=self._is_settled(walk)

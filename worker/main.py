@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,12 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import schedule
 from worker.clock import Clock
-from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
+from worker.db.engine import Sessions, UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
 from worker.db.tenancy import system_transaction
 from worker.functions import FUNCTIONS, cron_jobs
@@ -46,6 +46,21 @@ Catalogue = Mapping[str, Mapping[str, Stream]]
 _NOW = text("SELECT clock_timestamp()")
 _WAITS = text("SELECT key, not_before FROM collect.bucket_waits()")
 _PUT_OFF = text("SELECT collect.bucket_put_off(:key, :until)")
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """Long waits for a limit, in `collect.bucket`."""
+
+    sessions: Sessions
+
+    async def write(self, key: str, until: datetime) -> None:
+        async with system_transaction(self.sessions) as session:
+            await session.execute(_PUT_OFF, {"key": key, "until": until})
+
+    async def read(self) -> Mapping[str, datetime]:
+        async with system_transaction(self.sessions) as session:
+            return {row.key: row.not_before for row in await session.execute(_WAITS)}
 
 
 class CannotStart(Exception):
@@ -74,13 +89,9 @@ async def open_resources(
         sessions = make_sessions(engine)
         clock = clock or Clock()
 
-        async def write_long_wait(key: str, until: datetime) -> None:
-            async with system_transaction(sessions) as session:
-                await session.execute(_PUT_OFF, {"key": key, "until": until})
-
         fetcher = Fetcher(
             pools=Pools(trusted(settings.ca_file)),
-            limits=Limits(redis, scale=settings.rate_scale, on_long_wait=write_long_wait),
+            limits=Limits(redis, scale=settings.rate_scale, keep=_Waits(sessions)),
             budget=ByteBudget(settings.body_budget_mb << 20),
             health=Health(clock.now),
             hosts=settings.hosts,
@@ -101,11 +112,6 @@ async def open_resources(
             asked_at = clock.wall()
             if not clock.correct((await session.execute(_NOW)).scalar_one(), asked_at):
                 log.error("the worker's clock is wrong", skew=str(clock.skew))
-            waits = {row.key: row.not_before for row in await session.execute(_WAITS)}
-        try:
-            await fetcher.limits.restore(waits)
-        except PutOff as error:
-            raise CannotStart(f"Redis went away while we started: {error}") from error
         yield resources
 
 

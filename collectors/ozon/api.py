@@ -5,21 +5,32 @@ https://docs.ozon.ru/api/seller/: every method may be called 50 times a second b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import msgspec
 
-from collectors.errors import AccountRefused, RateLimited, SplitWindow, StreamUnavailable
-from collectors.refusals import judge_status, retry_after
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret
+from collectors.errors import Later, PutOff, RateLimited, SplitWindow, StreamUnavailable
+from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
 
 SELLER = "api-seller.ozon.ru"
 
+_LONGEST_REFUSAL = 4096  # bytes: a longer body with status 200 is data, and is not read here
+_BROKEN_CIRCUIT = timedelta(minutes=3)  # "within several minutes", the vendor's page of errors
+
 
 class _Refusal(msgspec.Struct):
-    code: int = 0  # of google.rpc
-    message: str = ""
+    code: object = 0  # of google.rpc; a few methods write its name instead
+    message: object = ""
+    error: object = ""  # the advertising hosts'
+
+    def words(self) -> str:
+        return str(self.message or self.error)
+
+    def concerns_key(self) -> bool:
+        words = self.words().lower()
+        return "api-key" in words and "role" not in words  # without the role for one method, a key is still good
 
 
 def sign(secret: Secret, _: Request) -> Mapping[str, str]:
@@ -28,30 +39,45 @@ def sign(secret: Secret, _: Request) -> Mapping[str, str]:
 
 def judge(answer: Answer) -> None:
     refusal = _refusal(answer)
-    words = f"{answer.request.path}: {answer.status} {refusal.message}"
+    text = refusal.words()
+    words = said(answer, text)
     match answer.status, refusal.code:
-        case 400, 9:  # a retired method, sometimes before its announced day
-            raise StreamUnavailable(words)
-        case 400, _ if "PERIOD_IS_TOO_LONG" in refusal.message:
+        case _ if text.startswith("Circle is open"):  # too many failed, so the method is shut for everybody for a while
+            raise PutOff(words, wait=_BROKEN_CIRCUIT)
+        case ((200 | 400), 9):  # a retired method, sometimes before its announced day
+            raise StreamUnavailable(f"switched off by the vendor ({words})")
+        case 400, _ if "PERIOD_IS_TOO_LONG" in text:
             raise SplitWindow(words)
-        case (401, _) | (403, 16):  # 16: unauthenticated
-            raise AccountRefused(words)
-        case 403, 7 if "api-key" in refusal.message.lower():  # [live] the same code for a key that is wrong
-            raise AccountRefused(words)
-        case 403, _ if refusal.message:  # 7, permission denied: no subscription or scope; the key itself is good
+        case ((200 | 403), 16):  # unauthenticated
+            raise key_refused(answer, text)
+        case ((200 | 403), _) if refusal.concerns_key():  # [live] with the code 7 of a subscription that is missing
+            raise key_refused(answer, text)
+        case 200, 7:
             raise StreamUnavailable(words)
+        case 404, 5 if answer.request.path == "/v1/report/info":  # a report that is not there, or no longer
+            raise Later(words, answer=answer)
         case (429, _) | (_, 8):  # 8: exhausted
             raise RateLimited(words, wait=retry_after(answer) or timedelta(seconds=2))
-    judge_status(answer, refusal.message)
+        case 200, code if code:
+            raise Later(words, answer=answer)
+    judge_status(answer, text)
+
+
+def told(answer: Answer) -> Iterable[Told]:
+    """Read the limit's headers. Which limit it is, they do not say: methods have their own beside the common one."""
+    if answer.status == 429:
+        return (Told(left=0, opens=retry_after(answer)),)
+    left = units_left(answer, "ratelimit-remaining")
+    return () if left is None else (Told(left=left),)
 
 
 def _refusal(answer: Answer) -> _Refusal:
-    if answer.status < 400:
+    if answer.status == 200 and len(answer.body) > _LONGEST_REFUSAL:
         return _Refusal()
-    try:
-        return msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    found = read_refusal(answer, _Refusal)
+    if answer.status == 200 and not (isinstance(found.code, int) and found.message):  # data
         return _Refusal()
+    return found
 
 
 OZON = Marketplace(
@@ -59,6 +85,7 @@ OZON = Marketplace(
     hosts=frozenset({SELLER}),
     sign=sign,
     judge=judge,
+    told=told,
     file_hosts=(".ozone.ru", ".ozon.ru"),
     secret_fields=("client_id", "api_key"),
     buckets=(Bucket(name="all", rate=Rate(timedelta(seconds=1 / 50), burst=10)),),

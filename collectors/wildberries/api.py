@@ -6,15 +6,15 @@ https://dev.wildberries.ru/openapi/api-information: token types and the token bu
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import msgspec
 
-from collectors.errors import Later, RateLimited, StreamUnavailable
-from collectors.refusals import judge_status, retry_after
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret
+from collectors.errors import Later, RateLimited, SplitWindow, StreamUnavailable
+from collectors.refusals import judge_status, read_refusal, retry_after, said, units_left
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
 
 STATISTICS = "statistics-api.wildberries.ru"
 CONTENT = "content-api.wildberries.ru"
@@ -36,6 +36,8 @@ _CATEGORIES = {
 # `acc` of the token's payload: api-information, "token types".
 _TOKEN_TYPES = {1: "base", 2: "test", 3: "personal", 4: "service"}
 
+_TOO_LONG = re.compile(r"less or equal \d+ days|max date range", re.IGNORECASE)  # a 400 of the report hosts
+
 
 class _Claims(msgspec.Struct):
     acc: int = 0
@@ -49,59 +51,67 @@ class _Refusal(msgspec.Struct):
     message: object = ""
     errorText: object = ""  # noqa: N815 - the vendor's spelling
     errors: object = ""
-    error: object = False
+    error: object = False  # a flag, and on one host the text
+    code: object = ""
 
     def words(self) -> str:
-        return next(
-            (str(text) for text in (self.detail, self.errorText, self.message, self.errors, self.title) if text), ""
-        )
+        texts = (self.detail, self.errorText, self.message, self.errors, self.error, self.code, self.title)
+        return next((str(text) for text in texts if text and text is not True), "")
 
 
-def limit(name: str, *, every: timedelta, burst: int, base: timedelta) -> Bucket:
-    """Make a bucket of one seller: one request `every`, and one per `base` with a base token."""
-    return Bucket(name=name, rate=Rate(every, burst), by_token={"base": Rate(base)})
+def limit(name: str, *, every: timedelta, burst: int, base: timedelta | None = None) -> Bucket:
+    """Make a bucket of one seller: one request `every`; with a base token one per `base`, where that differs."""
+    return Bucket(name=name, rate=Rate(every, burst), by_token={} if base is None else {"base": Rate(base)})
 
 
-def token_type(secret: Secret) -> str:
-    """Read the token's type from its payload, which needs no key; "" if it is not such a token."""
+def sign(secret: Secret, request: Request) -> Mapping[str, str]:
+    return {"Authorization": _token(secret, request)}
+
+
+def token_type(secret: Secret, request: Request) -> str:
+    """Read the type of the token that signs this request from its payload, which needs no key; "" if there is none."""
     try:
-        payload = secret["token"].split(".")[1]
+        payload = _token(secret, request).split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="), type=_Claims)
-    except (KeyError, IndexError, binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, IndexError, ValueError, msgspec.DecodeError, RecursionError):
         return ""
     return _TOKEN_TYPES.get(claims.acc, "")
 
 
-def sign(secret: Secret, request: Request) -> Mapping[str, str]:
+def _token(secret: Secret, request: Request) -> str:
     """Take the token of the host's category, or the one for all."""
-    return {"Authorization": secret.get(_CATEGORIES.get(request.host, ""), secret["token"])}
+    return secret.get(_CATEGORIES.get(request.host, ""), secret["token"])
 
 
 def judge(answer: Answer) -> None:
-    refusal = _refusal(answer.body)
-    words = refusal.words()
+    refusal = read_refusal(answer, _Refusal)
+    text = refusal.words()
+    words = said(answer, text)
     match answer.status:
         case 200 if refusal.error:  # the prices host says so with status 200
-            raise Later(f"{answer.request.path}: {words}", answer=answer)
-        case 401 if "scope" in words:  # the key is good, for other categories
-            raise StreamUnavailable(f"{answer.request.path}: 401 {words}")
-        case 403 if words:  # a firewall's page has none
-            raise StreamUnavailable(f"{answer.request.path}: 403 {words}")
-        case 404 if "disabled" in words or refusal.title == "path not found":
-            raise StreamUnavailable(f"{answer.request.path}: switched off by the vendor: {words}")
+            raise Later(words, answer=answer)
+        case 400 if _TOO_LONG.search(text):
+            raise SplitWindow(words)
+        case 401 if "scope" in text:  # the key is good, for other categories; a 403 is about rights too, never the key
+            raise StreamUnavailable(words)
+        case 404 if "/tasks/" in answer.request.path:  # a report that is not there, or no longer
+            raise Later(words, answer=answer)
+        case 404 if "disabled" in text or refusal.title == "path not found":
+            raise StreamUnavailable(f"switched off by the vendor ({words})")
         case 429:
-            wait = retry_after(answer, "x-ratelimit-retry", "x-ratelimit-reset")
-            raise RateLimited(f"{answer.request.path}: 429 {words}", wait=wait or timedelta(minutes=1))
-    judge_status(answer, words)
+            raise RateLimited(words, wait=_retry(answer) or timedelta(minutes=1))
+    judge_status(answer, text)
 
 
-def _refusal(body: bytes) -> _Refusal:
-    if body.lstrip()[:1] != b"{":
-        return _Refusal()
-    try:
-        return msgspec.json.decode(body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Refusal()
+def told(answer: Answer) -> Iterable[Told]:
+    """Read the limit's headers: what is left, or on 429, when there is one again. Which limit it is, they never say."""
+    left = 0 if answer.status == 429 else units_left(answer, "x-ratelimit-remaining")
+    opens = _retry(answer) if answer.status == 429 else None
+    return () if left is None else (Told(left=left, opens=opens),)
+
+
+def _retry(answer: Answer) -> timedelta | None:
+    return retry_after(answer, "x-ratelimit-retry", "x-ratelimit-reset")  # seconds to one unit, and to the whole burst
 
 
 WILDBERRIES = Marketplace(
@@ -109,5 +119,6 @@ WILDBERRIES = Marketplace(
     hosts=frozenset(_CATEGORIES),
     sign=sign,
     judge=judge,
+    told=told,
     token_type=token_type,
 )

@@ -71,7 +71,7 @@ CARDS = Stream(
         at={"updatedAt": ("cursor.updatedAt", str), "nmID": ("cursor.nmID", int)},
         begin=lambda since: {"updatedAt": rfc3339(since), "nmID": 0},
     ),
-    buckets=(limit("content", every=seconds(0.6), burst=5, base=seconds(0.6)),),
+    buckets=(limit("content", every=seconds(0.6), burst=5),),
     every=hours(1),
     needs="content",
 )

@@ -6,21 +6,22 @@ the same time per campaign or business. Exceeding either is a 420.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import msgspec
 
-from collectors.errors import AccountRefused, Later, RateLimited, SplitWindow, StreamUnavailable
-from collectors.refusals import judge_status, retry_after
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret
+from collectors.envelope import Envelope
+from collectors.errors import Later, Malformed, RateLimited, SplitWindow, StreamUnavailable
+from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Told
 
 PARTNER = "api.partner.market.yandex.ru"
 
 
 class _Error(msgspec.Struct):
-    code: str = ""
-    message: str | None = None
+    code: object = ""
+    message: object = ""
 
 
 class _Refusal(msgspec.Struct):
@@ -32,9 +33,32 @@ class _Refusal(msgspec.Struct):
 
 
 def quota(name: str, *, amount: int, per: timedelta) -> Bucket:
-    """Make a bucket of `amount` per `per`, spread evenly but for a burst of a tenth."""
-    burst = max(1, amount // 10)
-    return Bucket(name=name, rate=Rate(per / max(1, amount - burst + 1), burst))
+    """Make a bucket of `amount` requests per `per`, spread evenly but for a burst of a tenth."""
+    return Bucket(name=name, rate=_spread(amount, per, burst=max(1, amount // 10)))
+
+
+def quota_of_items(name: str, *, amount: int, per: timedelta, page: int, rows: str) -> Bucket:
+    """Make a bucket of `amount` returned items per `per`. `page` is how many one request asks for, `rows` their path.
+
+    An answer costs as many units as it has items, and at least one; one that cannot be read, as many as were asked for.
+    """
+    envelope = Envelope(rows)
+
+    def cost(answer: Answer) -> int:
+        if answer.status != 200:
+            return 1
+        try:
+            return max(1, len(envelope.read(answer).rows))
+        except Malformed:
+            return page
+
+    # Room for two pages at once, or the one that is booked would wait for the one that just went.
+    return Bucket(name=name, rate=_spread(amount, per, burst=max(2 * page, amount // 10)), most=page, cost=cost)
+
+
+def _spread(amount: int, per: timedelta, *, burst: int) -> Rate:
+    # In no stretch of `per` are there more than `amount`: the burst, less the unit that the limiter spares, and these.
+    return Rate(per / max(1, amount - burst + 1), burst)
 
 
 def sign(secret: Secret, _: Request) -> Mapping[str, str]:
@@ -42,47 +66,47 @@ def sign(secret: Secret, _: Request) -> Mapping[str, str]:
 
 
 def judge(answer: Answer) -> None:
-    refusal = _refusal(answer)
-    words = f"{answer.request.path}: {answer.status} {refusal.words()}"
+    refusal = read_refusal(answer, _Refusal)
+    text = refusal.words()
+    words = said(answer, text)
     match answer.status:
         case 200 if refusal.status == "ERROR":
             raise Later(words, answer=answer)
-        case 400 if "PERIOD" in words.upper() and "LONG" in words.upper():
+        case 400 if "PERIOD" in text.upper() and "LONG" in text.upper():
             raise SplitWindow(words)
-        case 401:
-            raise AccountRefused(words)
-        case 403 if "api-key" in refusal.words().lower():  # 403 is also for a key that is wrong
-            raise AccountRefused(words)
-        case 403 if refusal.errors:
-            raise StreamUnavailable(words)
-        case 404 if "/reports/info/" in answer.request.path:
+        case 403 if "api-key" in text.lower() and "scope" not in text.lower():  # 403 is also for a key that is wrong
+            raise key_refused(answer, text)
+        case 404 if "/reports/info/" in answer.request.path:  # a report that is not there, or no longer
             raise Later(words, answer=answer)
-        case 420 if "parallel" in words:  # a slot is free as soon as another request ends
-            raise RateLimited(words, wait=timedelta(seconds=1), bucket="parallel")
+        case 420 if "parallel" in text:  # a slot is free as soon as another request ends
+            raise RateLimited(words, wait=timedelta(seconds=1), bucket=PARALLEL.name)
         case 420:
-            wait = retry_after(answer, "x-ratelimit-resource-until")
-            raise RateLimited(words, wait=wait or timedelta(minutes=1))
+            raise RateLimited(words, wait=_until(answer) or timedelta(minutes=1))
         case 423:
             raise StreamUnavailable(words)
-    judge_status(answer, refusal.words())
+    judge_status(answer, text)
 
 
-def _refusal(answer: Answer) -> _Refusal:
-    if answer.body.lstrip()[:1] != b"{" or not answer.request.signed:
-        return _Refusal()
-    try:
-        return msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Refusal()
+def told(answer: Answer) -> Iterable[Told]:
+    """Read what is left of the method's quota, and when none is left, until when. It is the stream's own bucket."""
+    left = units_left(answer, "x-ratelimit-resource-remaining")
+    return () if left is None else (Told(left=left, opens=None if left else _until(answer)),)
 
+
+def _until(answer: Answer) -> timedelta | None:
+    return retry_after(answer, "x-ratelimit-resource-until")
+
+
+# Requests at the same time: 4 for one campaign or business, counted here for the whole seller. An entry is given back
+# when its request ends; one that a killed worker held is free after `every`.
+PARALLEL = Bucket(name="parallel", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=4))
 
 YANDEX_MARKET = Marketplace(
     name="yandex_market",
     hosts=frozenset({PARTNER}),
     sign=sign,
     judge=judge,
+    told=told,
     file_hosts=(".yandex.ru", ".yandex.net"),
-    # Requests at the same time: 4 for one campaign or business, counted here for the whole seller. An entry is given
-    # back when its request ends; one that a killed worker held is free after `every`.
-    buckets=(Bucket(name="parallel", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=4)),),
+    buckets=(PARALLEL,),
 )

@@ -14,7 +14,7 @@ from collectors.paging import Part, by_cursor, get, post
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, report
 from collectors.stream import Answer, ListedBy, Request, Snapshot, Stream, Windows
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
-from collectors.yandex_market.api import PARTNER, YANDEX_MARKET, quota
+from collectors.yandex_market.api import PARTNER, YANDEX_MARKET, quota, quota_of_items
 
 
 def moscow_day(at: datetime) -> str:
@@ -30,8 +30,13 @@ def page_token(limit: int) -> Part:
     return lambda _, at: {"limit": limit, "pageToken": at["cursor"] or None}
 
 
+class _Business(msgspec.Struct):
+    id: int
+
+
 class _Campaign(msgspec.Struct):
     id: int
+    business: _Business | None = None
 
 
 class _Campaigns(msgspec.Struct):
@@ -41,6 +46,15 @@ class _Campaigns(msgspec.Struct):
 def campaign_ids(body: bytes) -> Iterable[str]:
     """Read the names of the slices that a page of `campaigns` lists."""
     return [str(campaign.id) for campaign in msgspec.json.decode(body, type=_Campaigns).campaigns]
+
+
+def businesses(answer: Answer) -> Iterable[str]:
+    """Read whose stores a page of `campaigns` lists. One that does not say so, or cannot be read, names nobody."""
+    try:
+        campaigns = msgspec.json.decode(answer.body, type=_Campaigns).campaigns
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ()
+    return {str(campaign.business.id) for campaign in campaigns if campaign.business is not None}
 
 
 CAMPAIGNS = Stream(
@@ -57,6 +71,7 @@ CAMPAIGNS = Stream(
         empty_ends=False,
     ),
     buckets=(quota("campaigns", amount=1000, per=hours(1)),),
+    sellers=businesses,  # no other answer of ours has the id of the business in it
     every=hours(6),
 )
 
@@ -89,7 +104,8 @@ ORDERS_STATS = Stream(
         following="result.paging.nextPageToken",
         empty_ends=False,
     ),
-    buckets=(quota("orders_stats", amount=10_000 // 200, per=hours(1)),),  # 10,000 orders, in pages of 200
+    # The vendor's page counts orders; `x-resource-limit-config`, for the same amount, requests. Orders are the fewer.
+    buckets=(quota_of_items("orders_stats", amount=10_000, per=hours(1), page=200, rows="result.orders"),),
     every=hours(6),
     needs="inventory-and-order-processing",
 )
@@ -137,7 +153,7 @@ PRICES = Stream(
         following="result.paging.nextPageToken",
         empty_ends=False,
     ),
-    buckets=(quota("prices", amount=5000 // 500, per=minutes(1)),),  # 5,000 offers, in pages of 500
+    buckets=(quota_of_items("prices", amount=5000, per=minutes(1), page=500, rows="result.offers"),),
     every=hours(6),
     needs="pricing",
 )

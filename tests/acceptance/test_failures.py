@@ -11,6 +11,7 @@ import pytest
 
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, hasty
+from worker.http.hosts import Hosts
 from worker.jobs import POISON, collect_slice
 
 
@@ -54,14 +55,34 @@ async def test_words_of_the_api_are_kept_short(stage: Stage, ozon: Account) -> N
 
 
 async def test_an_api_that_is_down_for_long_is_asked_until_it_is_back(stage: Stage, ozon: Account) -> None:
-    stage.box.fail("ozon", "products", 503, count=3 * (POISON + 5))
-    async with stage.resources() as resources:
-        for _ in range(POISON + 5):
-            await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
+    stage.box.fail("ozon", "products", 503, count=2 * POISON)
+    now = 0.0
+    async with stage.resources() as opened:
+        fetcher = dataclasses.replace(hasty(opened).fetcher, known=Hosts(lambda: now))
+        resources = dataclasses.replace(opened, fetcher=fetcher)
+        for _ in range(2 * POISON):
+            await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
             await stage.pass_waits()
-        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+            now += 301.0
+    assert await stage.value("SELECT count(*) FROM collect.run WHERE outcome = 'failed'") > POISON
     assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "active"
     assert await stage.value("SELECT attempts FROM collect.stream_state WHERE slice = 'ALL'") == 0
+
+
+async def test_a_host_that_fails_for_everybody_is_left_alone_without_spending_attempts(
+    stage: Stage, ozon: Account
+) -> None:
+    stage.box.fail("ozon", "products", 503, count=100)
+    async with stage.resources() as resources:
+        for _ in range(8):
+            await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
+            await stage.pass_waits()
+        await collect_slice(resources, ozon.key("fbs_postings"), stopping=lambda: False)
+    runs = await stage.rows("SELECT outcome, requests, error FROM collect.run ORDER BY started_at")
+    assert [run["outcome"] for run in runs] == ["failed"] * 4 + ["put off"] * 5
+    assert sum(run["requests"] for run in runs) == 10
+    assert "left alone" in runs[-1]["error"]
+    assert await stage.value("SELECT attempts FROM collect.stream_state WHERE slice = 'ALL'") == 4
 
 
 async def test_a_run_that_always_kills_its_worker_is_set_aside(stage: Stage, ozon: Account) -> None:

@@ -315,12 +315,14 @@ async def _fetch(resources: Resources, account: Account, stream: str) -> Account
                 text("SELECT secret_ref FROM core.marketplace_account WHERE id = :id"), {"id": account.id}
             )
         ).scalar_one()
+    secret = await resources.secret(reference, found.marketplace.secret_fields)
     return resources.fetcher.for_run(
         marketplace=found.marketplace,
         stream=found,
         seller=account.seller,
         account_id=str(account.id),
-        secret=await resources.secret(reference, found.marketplace.secret_fields),
+        secret=secret,
+        resolve=lambda: resources.secret(reference, found.marketplace.secret_fields),
         proxy_group=None,
         proxies=[],
     )

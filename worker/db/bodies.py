@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+A_FILE = "a file"  # the reason of bytes that are no page
+
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -28,7 +30,7 @@ def stored(body: bytes, *, is_file: bool = False) -> Stored:
     """Choose the column. A file is kept as bytes whatever it holds."""
     if not body:
         return Stored()
-    reason = "a file" if is_file else unreadable(body)
+    reason = A_FILE if is_file else unreadable(body)
     return Stored(payload=body.decode()) if reason is None else Stored(body=body, reason=reason)
 
 

@@ -1,12 +1,18 @@
-"""Bulk insert of pages into `raw.payload`: the one place where bodies meet the database."""
+"""Bulk insert of pages into `raw.payload`: the one place where bodies meet the database.
+
+A page is a row. A file that is larger than memory should hold is as many rows as it has parts, a statement each; they
+share a `parts_id`, are numbered by `part`, and each has the `sha256` of the whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -16,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from collectors.stream import Page
-from worker.db.bodies import stored
+from collectors.stream import Page, Spooled
+from worker.db.bodies import A_FILE, stored
 from worker.db.models import Payload
 from worker.db.progress import EarlierWalk, OpenWalk, SliceKey
 
@@ -39,14 +45,17 @@ class PageRow:
 
 
 def page_row(page: Page, page_number: int) -> PageRow:
-    return PageRow(id=uuid7(), page=page, page_number=page_number, sha256=hashlib.sha256(page.answer.body).digest())
+    answer = page.answer
+    sha256 = hashlib.sha256(answer.body).digest() if answer.spool is None else answer.spool.sha256
+    return PageRow(id=uuid7(), page=page, page_number=page_number, sha256=sha256)
 
 
 # The table, not the class: the ORM would split the rows by which of their columns are None.
 _INSERT = insert(cast("Table", Payload.__table__))
 
 _EARLIER_PAGES = text("""
-SELECT page_number, sha256, coalesce(same_as, id) AS id, coalesce(same_as_fetched_at, fetched_at) AS fetched_at
+SELECT page_number, part, parts_id IS NOT NULL AS in_parts, sha256,
+    coalesce(same_as, id) AS id, coalesce(same_as_fetched_at, fetched_at) AS fetched_at
 FROM raw.payload
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
   AND fetched_at >= :since AND fetched_at < :until
@@ -54,25 +63,56 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 """)
 
 
+class _Twin(NamedTuple):
+    """A row of the earlier walk that a new one may point at: it holds the content, it is never a pointer."""
+
+    id: UUID
+    fetched_at: datetime
+    part: int
+    in_parts: bool
+
+
 async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> int:
     """Insert the pages, in a number of statements that does not grow with them; return the bytes of their bodies.
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
-    it. If PostgreSQL refuses a value that we took for good, the rows go in one by one and the refused one as bytes.
+    it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
+    the refused one as bytes. A file on disk goes in part by part.
     """
     if not rows:
         return 0
     twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
-    values = [_values(key, row, walk, twins.get(row.id)) for row in rows]
+    prepared: list[tuple[PageRow, dict[str, Any]]] = []
+    for row in rows:
+        columns = _columns(key, row, walk)
+        if row.id in twins:
+            prepared += [(row, _pointer(columns, twin)) for twin in twins[row.id]]
+        elif row.page.answer.spool is not None:
+            await _insert_parts(session, columns, row.page.answer.spool)
+        else:
+            prepared.append((row, _whole(columns, row.page)))
+    if prepared:
+        await _insert_rows(session, prepared)
+    return sum(row.page.answer.size for row in rows)
+
+
+async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, dict[str, Any]]]) -> None:
     try:
         async with session.begin_nested():
-            await session.execute(_INSERT, values)
+            await session.execute(_INSERT, [values for _, values in prepared])
     except DBAPIError as error:
         if not _is_bad_value(error):
             raise
-        for row, value in zip(rows, values, strict=True):
-            await _insert_alone(session, row, value)
-    return sum(len(row.page.answer.body) for row in rows)
+        for row, values in prepared:
+            await _insert_alone(session, row, values)
+
+
+async def _insert_parts(session: AsyncSession, columns: dict[str, Any], spool: Spooled) -> None:
+    number = 0
+    async with aclosing(spool.parts()) as parts:
+        async for part in parts:
+            await session.execute(_INSERT, [_part(columns, number) | {"body": part, "body_reason": A_FILE}])
+            number += 1
 
 
 async def _insert_alone(session: AsyncSession, row: PageRow, value: dict[str, Any]) -> None:
@@ -88,8 +128,8 @@ async def _insert_alone(session: AsyncSession, row: PageRow, value: dict[str, An
 
 async def _twins(
     session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], earlier: EarlierWalk
-) -> dict[UUID, tuple[UUID, Any]]:
-    """Return, by the row's id, the row of the earlier walk that has the same body: never one that is a pointer."""
+) -> dict[UUID, list[_Twin]]:
+    """Return, by the row's id, where the earlier walk keeps the same body: in one row, or in each of its parts."""
     fetched = [row.page.answer.fetched_at for row in rows]
     until = max(fetched) if earlier.completed_at is None else min(max(fetched), earlier.completed_at + _CLOCKS_DIFFER)
     found = await session.execute(
@@ -103,18 +143,20 @@ async def _twins(
             "last": max(row.page_number for row in rows),
         },
     )
-    bodies = {(page.page_number, page.sha256): (page.id, page.fetched_at) for page in found}
-    twins = {row.id: bodies.get((row.page_number, row.sha256)) for row in rows}
+    kept = defaultdict[tuple[int, bytes], list[_Twin]](list)
+    for page in found:
+        kept[page.page_number, page.sha256].append(_Twin(page.id, page.fetched_at, page.part, page.in_parts))
+    twins = {row.id: kept[row.page_number, row.sha256] for row in rows}
     return {
-        row.id: twin
+        row.id: twins[row.id]
         for row in rows
-        if (twin := twins[row.id]) is not None and twin[1] >= _month_start(row.page.answer.fetched_at)
+        if twins[row.id] and twins[row.id][0].fetched_at >= _month_start(row.page.answer.fetched_at)
     }
 
 
-def _values(key: SliceKey, row: PageRow, walk: OpenWalk | None, twin: tuple[UUID, Any] | None) -> dict[str, Any]:
+def _columns(key: SliceKey, row: PageRow, walk: OpenWalk | None) -> dict[str, Any]:
+    """Return every column but the content."""
     page, answer = row.page, row.page.answer
-    body = stored(b"" if twin else answer.body, is_file=page.file_name is not None)
     return {
         "id": row.id,
         "organization_id": key.organization_id,
@@ -126,20 +168,38 @@ def _values(key: SliceKey, row: PageRow, walk: OpenWalk | None, twin: tuple[UUID
         "walk_id": walk and walk.id,
         "walk_started_at": walk and walk.started_at,
         "page_number": row.page_number,
+        "part": 0,
+        "parts_id": None,
         "time_window": Range(*walk.window) if walk and walk.window else None,
         "fetched_at": answer.fetched_at,
         "request": msgspec.json.encode(answer.request.stored()).decode(),
         "status": answer.status,
         "content_type": answer.content_type,
         "file_name": page.file_name,
-        "payload": body.payload,
-        "body": body.body,
-        "body_reason": body.reason,
-        "same_as": twin and twin[0],
-        "same_as_fetched_at": twin and twin[1],
+        "payload": None,
+        "body": None,
+        "body_reason": None,
+        "same_as": None,
+        "same_as_fetched_at": None,
         "sha256": row.sha256,
         "record_count": page.records,
     }
+
+
+def _whole(columns: dict[str, Any], page: Page) -> dict[str, Any]:
+    body = stored(page.answer.body, is_file=page.file_name is not None)
+    return columns | {"payload": body.payload, "body": body.body, "body_reason": body.reason}
+
+
+def _part(columns: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return the columns of one part. The first has the page's id, which is that of all parts, and its records."""
+    first = {"part": number, "parts_id": columns["id"]}
+    return columns | first | ({} if number == 0 else {"id": uuid7(), "record_count": None})
+
+
+def _pointer(columns: dict[str, Any], twin: _Twin) -> dict[str, Any]:
+    own = _part(columns, twin.part) if twin.in_parts else columns
+    return own | {"same_as": twin.id, "same_as_fetched_at": twin.fetched_at}
 
 
 def _month_start(at: datetime) -> datetime:

@@ -1,26 +1,28 @@
-"""Reading a body under caps: what is wired, what it unpacks to, and how much the process holds at a time."""
+"""Reading a body under caps: what is wired, what it unpacks to, and how much the process holds at a time.
+
+A body grows in memory up to a part's size and on disk from there on, so what is refused for its size was never held.
+A page is read back at its end; a report's file over the cap of a page stays on disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+import io
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
 
-from isal import isal_zlib
-
-from collectors.errors import Later, Malformed, SplitWindow
+from collectors.errors import Blame, Later, Malformed, SplitWindow
 from collectors.stream import Answer
+from worker.http.spool import PART, Spool
+from worker.http.unpacking import Broken, Decoder, decoder_for
 
 WIRE_CAP = 32 * 2**20  # the largest page known is 250,000 rows of stock, about 20 MB gzipped
 DECODED_CAP = 64 * 2**20  # PostgreSQL takes 1 GB in a field, but copies it several times
+FILE_CAP = 2**30  # of a report's file, wired and decoded; PostgreSQL cannot put more together in a field
 ERROR_CAP = 64 * 2**10  # enough to read the reason and to judge it
+_BOMB = 200  # times its size on the wire: JSON packs 10 to 30 times, deflate can 1,030 times
 BUDGET = 128 * 2**20  # two of the largest bodies, or all usual ones of 50 jobs
-_PIECE = 256 * 2**10  # decompressed at a time: a bomb is noticed after this much
-_GZIP = 31  # wbits of zlib: gzip's wrapper
-_ZLIB = 15
-_RAW = -15
-_Broken = cast("type[Exception]", isal_zlib.error)  # isal's stub calls it an instance
 
 
 @dataclass
@@ -94,10 +96,11 @@ class ByteBudget:
 
 
 class Hold:
-    """One run's share of the budget."""
+    """What one run holds of bodies: its share of the budget, and files on disk."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
+        self._spools: list[Spool] = []
         self.size = 0
         self.since = 0  # when it began to hold something, in order of beginning
 
@@ -111,124 +114,142 @@ class Hold:
         """Give so many bytes back."""
         self._budget.give_back(self, min(size, self.size))
 
+    def spool(self) -> Spool:
+        """Open a file, which is closed on release at the latest."""
+        spool = Spool()
+        self._spools.append(spool)
+        return spool
+
+    def drop(self, spool: Spool) -> None:
+        self._spools.remove(spool)
+        spool.close()
+
     def release(self) -> None:
         """Give everything back."""
         self.shrink(self.size)
+        while self._spools:
+            self._spools.pop().close()
 
 
 async def read_body(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold) -> Answer:
     """Read the body that belongs to `answer`, which has none yet, from the chunks as they come over the wire.
 
-    Raises SplitWindow over a cap, Later if it is cut off or broken, Malformed if its encoding is unknown. Of an error
-    only the beginning is kept. What was taken from the budget is given back unless the answer is returned.
+    Raises SplitWindow over a cap, Later if it is cut off or broken, Malformed if it is a bomb or of an unknown
+    encoding, PutOff if the disk is full. Of an error only the beginning is kept, as far as it can be unpacked: the
+    status is what tells. What was taken from the hold is given back unless the answer is returned.
     """
-    pieces: list[bytes] = []
+    growing = _Growing(hold)
     try:
-        await _read(chunks, answer, hold, pieces)
+        await _read(chunks, answer, growing)
+        return await growing.finished(answer)
     except BaseException:
-        hold.shrink(sum(map(len, pieces)))
+        growing.give_up()
         raise
-    return replace(answer, body=b"".join(pieces))
 
 
-async def _read(chunks: AsyncIterator[bytes], answer: Answer, hold: Hold, pieces: list[bytes]) -> None:
-    is_error = answer.status >= 300
-    length = answer.headers.get("content-length", "")
-    if not is_error and length.isdecimal() and int(length) > WIRE_CAP:
-        raise SplitWindow(f"{_named(answer)} is {int(length):,} bytes long, more than {WIRE_CAP:,}")
-    decoder = _decoder(answer)
-    wired = decoded = 0
-    async for chunk in chunks:
-        wired += len(chunk)
-        if wired > WIRE_CAP:
-            raise SplitWindow(f"{_named(answer)} is longer than {WIRE_CAP:,} bytes")
-        try:
-            for unpacked in decoder.feed(chunk):
-                piece = unpacked[: ERROR_CAP - decoded] if is_error else unpacked
-                decoded += len(piece)
-                if not is_error and decoded > DECODED_CAP:
-                    raise SplitWindow(f"{_named(answer)} unpacks to more than {DECODED_CAP:,} bytes")
-                await hold.grow(len(piece))
-                pieces.append(piece)
-                if is_error and decoded >= ERROR_CAP:
-                    return
-        except _Broken:
-            raise Later(f"{_named(answer)} is broken: it cannot be unpacked", answer=answer) from None
-    if not decoder.complete:
-        raise Later(f"{_named(answer)} is cut off: its compression does not end", answer=answer)
-    if decoder.unknown:
+async def _read(chunks: AsyncIterator[bytes], answer: Answer, growing: _Growing) -> None:
+    decoder = decoder_for(answer.headers)
+    if answer.status < 300 and not decoder.unknown:
+        await _read_data(chunks, decoder, growing, answer)
+        return
+    await _read_beginning(chunks, decoder, growing)
+    if answer.status < 300:
         raise Malformed(
             f"{_named(answer)} has an encoding that we did not ask for: {decoder.unknown!r}",
-            replace(answer, body=b"".join(pieces)),
+            replace(answer, body=growing.beginning),
         )
+
+
+async def _read_beginning(chunks: AsyncIterator[bytes], decoder: Decoder, growing: _Growing) -> None:
+    with contextlib.suppress(Broken):
+        async for chunk in chunks:
+            for piece in decoder.feed(chunk):
+                await growing.add(piece[: ERROR_CAP - growing.size])
+                if growing.size >= ERROR_CAP:
+                    return
+
+
+async def _read_data(chunks: AsyncIterator[bytes], decoder: Decoder, growing: _Growing, answer: Answer) -> None:
+    wire_cap, decoded_cap = (FILE_CAP, FILE_CAP) if answer.request.file else (WIRE_CAP, DECODED_CAP)
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > wire_cap:
+        raise SplitWindow(f"{_named(answer)} is {int(length):,} bytes long, more than {wire_cap:,}")
+    wired = 0
+    async for chunk in chunks:
+        wired += len(chunk)
+        if wired > wire_cap:
+            raise SplitWindow(f"{_named(answer)} is longer than {wire_cap:,} bytes")
+        try:
+            for piece in decoder.feed(chunk):
+                size = growing.size + len(piece)
+                if size > max(DECODED_CAP, _BOMB * wired):
+                    raise Malformed(
+                        f"{_named(answer)} is a bomb: {wired:,} bytes unpack to {size:,} and more",
+                        replace(answer, body=growing.beginning),
+                    )
+                if size > decoded_cap:
+                    raise SplitWindow(f"{_named(answer)} unpacks to more than {decoded_cap:,} bytes")
+                await growing.add(piece)
+        except Broken:
+            raise Later(f"{_named(answer)} is broken: it cannot be unpacked", answer=answer, blame=Blame.PATH) from None
+    if not decoder.complete:
+        raise Later(f"{_named(answer)} is cut off: its compression does not end", answer=answer, blame=Blame.PATH)
+
+
+class _Growing:
+    """A body as it grows: in memory, and by a part's size at a time on disk.
+
+    Once it is on disk it keeps the part's size that it has of the budget: so much of it may be in memory at a time.
+    """
+
+    def __init__(self, hold: Hold) -> None:
+        self.size = 0
+        self._hold = hold
+        self._held = 0
+        self._memory = io.BytesIO()  # not a list of pieces, which may be a byte each
+        self._beginning = b""
+        self._spool: Spool | None = None
+
+    @property
+    def beginning(self) -> bytes:
+        return self._beginning or self._memory.getvalue()[:ERROR_CAP]
+
+    async def add(self, piece: bytes) -> None:
+        if self._spool is None:
+            await self._grow(len(piece))
+        self._memory.write(piece)
+        self.size += len(piece)
+        if self._memory.tell() >= PART:
+            await self._spill()
+
+    async def finished(self, answer: Answer) -> Answer:
+        """Return the answer with the body; or with its file, if a page's cap is too small for it."""
+        if self._spool is None:
+            return replace(answer, body=self._memory.getvalue())
+        await self._spill()
+        if self.size > DECODED_CAP:
+            return replace(answer, body=self._beginning, spool=self._spool)
+        await self._grow(self.size - self._held)
+        body = await self._spool.whole()
+        self._hold.drop(self._spool)
+        return replace(answer, body=body)
+
+    def give_up(self) -> None:
+        self._hold.shrink(self._held)
+        if self._spool is not None:
+            self._hold.drop(self._spool)
+
+    async def _grow(self, size: int) -> None:
+        await self._hold.grow(size)
+        self._held += size
+
+    async def _spill(self) -> None:
+        if self._spool is None:
+            self._beginning = self.beginning
+            self._spool = self._hold.spool()
+        block, self._memory = self._memory.getvalue(), io.BytesIO()
+        await self._spool.write(block)
 
 
 def _named(answer: Answer) -> str:
     return f"the answer of {answer.request.host}{answer.request.path} ({answer.status})"
-
-
-class _Decoder(Protocol):
-    unknown: str
-
-    @property
-    def complete(self) -> bool: ...
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]: ...
-
-
-def _decoder(answer: Answer) -> _Decoder:
-    match answer.headers.get("content-encoding", "").strip().lower():
-        case "" | "identity":
-            return _AsItIs()
-        case "gzip" | "x-gzip":
-            return _Unpacked(_GZIP)
-        case "deflate":
-            return _Unpacked(None)
-        case other:
-            return _AsItIs(unknown=other)
-
-
-@dataclass
-class _AsItIs:
-    unknown: str = ""  # an encoding that we cannot take off
-    complete: bool = True
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        yield chunk
-
-
-class _Unpacked:
-    """gzip or deflate, in bounded pieces. An empty body is complete: a 204 may say gzip too."""
-
-    unknown = ""
-
-    def __init__(self, wbits: int | None) -> None:
-        self._wbits = wbits  # None: deflate, whose two forms are told apart by the first byte
-        self._unpacker: isal_zlib.Decompress | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._unpacker is None or self._unpacker.eof
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        rest, full = chunk, False
-        while rest or full:
-            if self._unpacker is None or self._unpacker.eof:
-                rest = rest if self._unpacker is None else rest.lstrip(b"\0")  # gzip may be padded with zeros
-                if not rest:
-                    return
-                # After the end comes another member of the same gzip, or what is not gzip and raises.
-                self._unpacker = isal_zlib.decompressobj(wbits=self._form(rest))
-            piece = self._unpacker.decompress(rest, _PIECE)
-            rest = self._unpacker.unused_data if self._unpacker.eof else self._unpacker.unconsumed_tail
-            full = len(piece) == _PIECE and not self._unpacker.eof  # there may be more although all input is used
-            if piece:
-                yield piece
-            elif rest and not self._unpacker.eof:
-                raise _Broken("it does not go on")
-
-    def _form(self, start: bytes) -> int:
-        if self._wbits is None:
-            # RFC 9110 means zlib's wrapper, but some servers send it without: its first byte names method 8.
-            self._wbits = _ZLIB if start[0] & 0x0F == 8 else _RAW
-        return self._wbits

@@ -6,28 +6,35 @@ What is raised is named in `collectors.errors`. Waits up to two seconds are slep
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+import structlog
 
-from collectors.errors import Later, OtherProxy, PutOff, RateLimited
-from collectors.refusals import judge_status, retry_after
-from collectors.stream import Answer, Marketplace, Request, Scope, Secret, Stream
+from collectors.errors import AccountRefused, Blame, Later, Malformed, OtherProxy, PutOff, RateLimited, TryAgain
+from collectors.refusals import judge_status
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
-from worker.http.limits import IN_PLACE, Keyed, Limits, bucket_key
+from worker.http.hosts import Hosts
+from worker.http.limits import Limits, bucket_key, concerned
 from worker.http.phases import Attempt, DeadConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Health, Proxy, choose
+from worker.http.retry import NewKey, may_help, repeating
+from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
 
-_ATTEMPTS = 3
-_LONGEST_PAUSE = 2.0  # seconds between two attempts
+log = structlog.get_logger(__name__)
+
 _NO_PROXY_WAIT = timedelta(minutes=5)  # a person has to add one
+_GATE_SHUT = timedelta(minutes=1)  # for the account's other requests after its key was refused: till it is paused
+# All requests of one account under way, so that a key that is revoked costs no more than three calls in all. A
+# place is given back when its request ends; one that a killed worker held is free after `every`.
+_GATE = Bucket(name="account", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=3))
 
 Sleep = Callable[[float], Awaitable[None]]
+Resolve = Callable[[], Awaitable[Secret]]  # what the account's secret is now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,7 @@ class Fetcher:
     budget: ByteBudget
     health: Health
     hosts: Mapping[str, str]
+    known: Hosts = field(default_factory=Hosts)
     now: Callable[[], datetime]  # by the database's clock
     sleep: Sleep = asyncio.sleep
 
@@ -50,6 +58,7 @@ class Fetcher:
         seller: str,
         account_id: str,
         secret: Secret,
+        resolve: Resolve,
         proxy_group: str | None,
         proxies: Sequence[Proxy],
     ) -> AccountFetch:
@@ -61,6 +70,7 @@ class Fetcher:
             seller=seller,
             account_id=account_id,
             secret=secret,
+            resolve=resolve,
             proxy_group=proxy_group,
             proxies=[proxy for proxy in proxies if proxy.group == proxy_group],
         )
@@ -76,7 +86,8 @@ class _Task:
     request: Request
     target: Target
     failed: list[Proxy] = field(default_factory=list)
-    suspected: list[Proxy] = field(default_factory=list)  # of `failed`: it may have been the API as well
+    suspected: list[tuple[Proxy, OtherProxy]] = field(default_factory=list)  # it may have been the API as well
+    lost_on_the_way: int = 0  # attempts
 
 
 class AccountFetch:
@@ -91,6 +102,7 @@ class AccountFetch:
         seller: str,
         account_id: str,
         secret: Secret,
+        resolve: Resolve,
         proxy_group: str | None,
         proxies: Sequence[Proxy],
     ) -> None:
@@ -104,23 +116,26 @@ class AccountFetch:
         self._seller = seller
         self._account_id = account_id
         self._secret = secret
-        self._token_type = marketplace.token_type(secret)
+        self._resolve = resolve
         self._group = proxy_group
         self._group_proxies = proxies
         self._hold = fetcher.budget.hold()
 
     async def __call__(self, request: Request) -> Answer:
         """Fetch what is asked. Returns an answer of data; raises what anything else means."""
-        addressed = target(request, self._marketplace, self._secret, hosts=self._fetcher.hosts, now=self._fetcher.now)
-        task = _Task(request, addressed)
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: self._may_help(error, task)),
-            wait=_pause,
-            stop=stop_after_attempt(_ATTEMPTS),
-            sleep=self._wait,
-            reraise=True,
-        )
-        return await retrying(self._attempt, task)
+        task = _Task(request, self._addressed(request))
+        return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
+
+    def _may_help(self, error: BaseException, task: _Task) -> bool:
+        """Whether the same request, at once or after a short pause, may do better."""
+        if isinstance(error, OtherProxy) and len(task.failed) >= len(self._group_proxies):
+            return False
+        if isinstance(error, Later) and not self._fetcher.known.may_retry(task.request.host):
+            return False
+        return may_help(error, repeatable=task.request.repeatable)
+
+    def _addressed(self, request: Request) -> Target:
+        return target(request, self._marketplace, self._secret, hosts=self._fetcher.hosts, now=self._fetcher.now)
 
     @property
     def is_waited_for(self) -> bool:
@@ -132,22 +147,43 @@ class AccountFetch:
         self._hold.release()
 
     async def _attempt(self, task: _Task) -> Answer:
+        self._fetcher.known.check(task.request.host)
         proxy = await self._choose(task)
         try:
             answer = await self._send_on_live_connection(task, proxy)
-        except OtherProxy as error:
-            if proxy is not None:
-                task.failed.append(proxy)
-                if error.answer is None:
-                    await self._fetcher.health.fault(proxy)
-                else:
-                    task.suspected.append(proxy)
+        except TryAgain as error:
+            await self._blame(task, proxy, error)
             raise
         if proxy is not None:
             await self._fetcher.health.ok(proxy)
-        for suspect in task.suspected:  # another proxy got data, so it was not the API
+        for suspect, _ in task.suspected:  # another proxy got data, so it was not the API
             await self._fetcher.health.fault(suspect)
         return answer
+
+    async def _blame(self, task: _Task, proxy: Proxy | None, error: TryAgain) -> None:
+        """Tell whose fault a failed attempt was, and see that the next one avoids it."""
+        log.info("attempt failed", error=str(error), blame=error.blame, proxy=None if proxy is None else proxy.name)
+        known, health = self._fetcher.known, self._fetcher.health
+        match error:
+            case OtherProxy(blame=Blame.PROXY) if proxy is not None:
+                task.failed.append(proxy)
+                await health.fault(proxy)
+            case OtherProxy() if proxy is not None:
+                task.failed.append(proxy)
+                task.suspected.append((proxy, error))
+            case Later(blame=Blame.API):
+                known.fault(task.request.host)
+            case Later(blame=Blame.PATH):
+                task.lost_on_the_way += 1
+                known.fault(task.request.host, 0.5)
+                if error.answer is not None:  # it came and could not be unpacked: perhaps it can be had as it is
+                    task.target = replace(task.target, headers={**task.target.headers, "Accept-Encoding": "identity"})
+                if proxy is not None:
+                    await health.fault(proxy)
+                    if task.lost_on_the_way > 1:
+                        task.failed.append(proxy)
+            case NewKey():
+                task.target = self._addressed(task.request)
 
     async def _choose(self, task: _Task) -> Proxy | None:
         """Return the account's proxy, or None if it goes out directly, which an account with a group never does."""
@@ -173,19 +209,44 @@ class AccountFetch:
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
         limits = self._fetcher.limits
         keys = self._keys(task.request, proxy)
-        async with limits.slots(keys) as waited:
-            self.seconds_waited += waited.total_seconds()
-            await self._wait((await limits.reserve(keys, self._token_type)).total_seconds())
+        token_type = self._marketplace.token_type(self._secret, task.request)
+        async with limits.turn(keys, token_type, wait=self._wait) as turn:
             try:
                 answer = await self._exchange(task, proxy)
-            finally:
-                await limits.sent(keys, self._token_type)
+            except (NotSent, OtherProxy):  # no connection came up
+                turn.unsent()
+                raise
+            await turn.answered(answer, self._marketplace.told(answer))
+            await self._heed(answer, keys, proxy)
+        return answer
+
+    async def _heed(self, answer: Answer, keys: Sequence[Keyed], proxy: Proxy | None) -> None:
+        """Raise what the answer means, after telling everybody what it says of limits, keys and the host."""
+        limits, known, host = self._fetcher.limits, self._fetcher.known, answer.request.host
+        known.tells_time(host, answer)
+        if answer.status < 500 and answer.status not in {420, 429}:
+            known.ok(host)
         try:
             self._judge(answer)
         except RateLimited as error:
-            await limits.penalise(_shut(keys, error.bucket), error.wait)
+            known.limited(host, self._seller)
+            await limits.penalise(concerned(keys, error.bucket), error.wait)
             raise
-        return answer
+        except AccountRefused as error:
+            if await self._has_new_key():
+                raise NewKey(str(error)) from None
+            await limits.penalise([self._gate()], _GATE_SHUT)
+            raise
+        if any(seller != self._seller for seller in self._stream.sellers(answer)):
+            self._fetcher.pools.distrust(proxy)  # two answers on one connection may have changed places
+            # Without its body: quarantine is the tenant's, and the data is not.
+            told = f"{answer.request.path}: the answer is of another seller; check the account's external id"
+            raise Malformed(told, replace(answer, body=b""))
+
+    async def _has_new_key(self) -> bool:
+        """Look once more what the secret is: somebody may have replaced it since the run began."""
+        before, self._secret = self._secret, await self._resolve()
+        return self._secret != before
 
     async def _exchange(self, task: _Task, proxy: Proxy | None) -> Answer:
         request = task.request
@@ -228,53 +289,12 @@ class AccountFetch:
         return [
             (bucket, bucket_key(self._marketplace.name, self._seller, bucket, egress=egress))
             for bucket in (*self._marketplace.buckets, *own)
-        ]
+        ] + [self._gate()]
 
-    def _may_help(self, error: BaseException, task: _Task) -> bool:
-        """Whether the same request, at once or after a short pause, may do better."""
-        if isinstance(error, OtherProxy) and len(task.failed) >= len(self._group_proxies):
-            return False
-        if not task.request.repeatable:
-            return isinstance(error, NotSent) or (isinstance(error, OtherProxy) and error.answer is None)
-        match error:
-            case RateLimited():
-                return error.wait <= IN_PLACE
-            case OtherProxy():
-                return True
-            case Later():
-                told = _told(error)
-                return _may_pass(error.status) and (told is None or told <= IN_PLACE)
-        return False
+    def _gate(self) -> Keyed:
+        return _GATE, bucket_key(self._marketplace.name, f"account {self._account_id}", _GATE, egress="")
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.seconds_waited += seconds
             await self._fetcher.sleep(seconds)
-
-
-def _shut(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
-    """Return the buckets that a refusal is about: the one it names, or all that count one seller's requests."""
-    named = [(bucket, key) for bucket, key in keys if bucket.name == name]
-    return named or [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]
-
-
-def _may_pass(status: int | None) -> bool:
-    """Whether a status goes away by itself within seconds; None: there was no answer."""
-    return status is None or status in {200, 204, 408, 425} or status >= 500
-
-
-def _told(error: Later) -> timedelta | None:
-    return None if error.answer is None else retry_after(error.answer)
-
-
-def _pause(state: RetryCallState) -> float:
-    """Return the seconds before the next attempt: what the server told, never less, or full jitter."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    match error:
-        case OtherProxy():
-            return 0.0
-        case RateLimited():
-            return error.wait.total_seconds() * random.uniform(1.0, 1.1)  # noqa: S311 - only spreads the attempts
-        case Later() if (told := _told(error)) is not None:
-            return told.total_seconds()
-    return random.uniform(0.0, min(_LONGEST_PAUSE, 0.5 * 2**state.attempt_number))  # noqa: S311 - as above

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import structlog
 
 from collectors.errors import PutOff
+from collectors.stream import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,8 @@ _STOP = 30.0  # seconds, doubled with each stop in a row; jitter takes up to hal
 _LIMITED_STOP = 120.0  # after a limit that met every seller
 _LONGEST_STOP = 300.0
 _PROBED_WITHIN = 130.0  # seconds; one whose request never ended gives the place to another
+_SKEW = timedelta(seconds=5)
+_TOLD_AGAIN = 3600.0  # seconds
 
 
 @dataclass
@@ -36,6 +40,7 @@ class _Host:
     stops: int = 0  # in a row
     stopped_until: float | None = None
     probed_at: float | None = None
+    skew_told_at: float | None = None
     limited: dict[str, float] = field(default_factory=dict)  # seller → when, since the last answer
 
 
@@ -82,6 +87,17 @@ class Hosts:
         host.faults += points
         if host.probed_at is not None or (host.faults >= _FAULTS_TO_STOP and host.stopped_until is None):
             self._stop(name, host, _STOP)
+
+    def tells_time(self, name: str, answer: Answer) -> None:
+        """Compare the answer's date with our clock, and say it, once an hour, if they differ."""
+        try:
+            skew = parsedate_to_datetime(answer.headers.get("date", "")) - answer.fetched_at
+        except (ValueError, TypeError):
+            return
+        host, now = self._host(name), self._now()
+        if abs(skew) > _SKEW and (host.skew_told_at is None or host.skew_told_at < now - _TOLD_AGAIN):
+            host.skew_told_at = now
+            log.error("the clocks of a marketplace and of this worker differ", host=name, skew=str(skew))
 
     def limited(self, name: str, seller: str) -> None:
         """It told a seller to wait. Told to every seller at once, it is a limit that no bucket of ours counts."""

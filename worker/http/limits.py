@@ -1,7 +1,9 @@
 """The rate limits, shared by all workers and counted by Valkey's clock.
 
-A request takes from several buckets in one atomic call, which books the next free slot (GCRA) and tells how long to
-sleep before sending: first come, first served, and nobody polls. Nothing is fetched without Valkey.
+A request takes its turn of several buckets in one atomic call, which lets it go or books the next free moment (GCRA):
+first come, first served. When that moment has come it asks once more, and goes only if the marketplace has room for
+all that is under way, however late any of it arrives. Nothing is fetched without Valkey, nor before Valkey has back
+what it lost.
 """
 
 from __future__ import annotations
@@ -9,27 +11,27 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.resources import files
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
 
+import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from collectors.errors import PutOff, RateLimited
-from collectors.stream import Bucket, Rate, Scope
+from collectors.stream import Answer, Bucket, Scope, Told
+from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned, microseconds
+
+log = structlog.get_logger(__name__)
 
 IN_PLACE = timedelta(seconds=2)  # a longer wait is handed back to the queue (arq's own grain is 0.5 s)
-WORTH_KEEPING = timedelta(seconds=60)  # a wait that must outlive Valkey
-_REMEMBERED = timedelta(hours=24)  # after opening: the longest interval of any known limit (Wildberries, base token)
-_UNREACHABLE_WAIT = timedelta(seconds=5)
 _SLOT_WAIT = timedelta(seconds=3)  # over IN_PLACE: we have waited for the slot already
-_SLOT_POLL = 0.05  # seconds; a request takes about 0.3
+_SLOT_POLL = timedelta(seconds=0.05)  # a request takes about 0.3
+_SHORTEST_WAIT = timedelta(seconds=0.005)  # until we look again whether what is under way was answered
 
-OnLongWait = Callable[[str, datetime], Awaitable[None]]  # a bucket's key, and until when it is shut
-Keyed = tuple[Bucket, str]
+Wait = Callable[[float], Awaitable[None]]
 
 
 def bucket_key(marketplace: str, seller: str, bucket: Bucket, *, egress: str) -> str:
@@ -49,130 +51,130 @@ def bucket_key(marketplace: str, seller: str, bucket: Bucket, *, egress: str) ->
             return f"{start}:egress:{egress}"
 
 
+def concerned(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
+    """Return the buckets that an answer speaks of: those it names, or all that count one seller's requests."""
+    named = [(bucket, key) for bucket, key in keys if bucket.name == name]
+    return named or [(bucket, key) for bucket, key in keys if bucket.scope in {Scope.SELLER, Scope.APPLICATION}]
+
+
 class Limits:
     """All buckets. `scale` is how many times faster than the vendors' limits; a wait told by a server stays as told."""
 
-    def __init__(self, redis: Redis, *, scale: float = 1.0, on_long_wait: OnLongWait | None = None) -> None:
-        self._redis = redis
-        self._scale = scale
-        self._on_long_wait = on_long_wait
-        self._gcra, self._sent, self._shut, self._slots, self._fill = (
-            redis.register_script(_script(name)) for name in ("gcra", "sent", "shut", "slots", "fill")
-        )
-
-    async def reserve(
-        self, keys: Sequence[Keyed], token_type: str, *, max_wait: timedelta = IN_PLACE, cost: int = 1
-    ) -> timedelta:
-        """Book the next free slot of all buckets and return how long to sleep before sending. Slots are not counted.
-
-        Raises RateLimited, with nothing booked, when it is farther than `max_wait`; PutOff without Valkey.
-        """
-        counted = [(bucket, key) for bucket, key in keys if bucket.scope is not Scope.SLOTS]
-        if not counted:
-            return timedelta(0)
-        arguments = [_microseconds(max_wait)]
-        for bucket, _ in counted:
-            rate = bucket.rate_for(token_type)
-            arguments += [_microseconds(rate.every / self._scale), _safe_burst(rate), cost]
-        async with _reached():
-            booked, wait_us, slowest = await self._gcra(keys=[key for _, key in counted], args=arguments)
-        wait = timedelta(microseconds=wait_us)
-        if not booked:
-            name = counted[slowest - 1][0].name
-            raise RateLimited(f"the limit {name!r} is used up for {wait.total_seconds():.1f} s", wait=wait, bucket=name)
-        return wait
-
-    async def sent(self, keys: Sequence[Keyed], token_type: str) -> None:
-        """Say that a request has been answered: where there is no burst, the interval counts from now.
-
-        A booked slot is when we send; the marketplace counts when it receives, and a new tunnel takes a while.
-        """
-        rates = [(key, bucket.rate_for(token_type)) for bucket, key in keys if bucket.scope is not Scope.SLOTS]
-        single = [(key, _microseconds(rate.every / self._scale)) for key, rate in rates if _safe_burst(rate) == 1]
-        if single:
-            with suppress(RedisError, OSError):  # the slot stays booked as it was
-                await self._sent(keys=[key for key, _ in single], args=[interval for _, interval in single])
+    def __init__(self, redis: Redis, *, scale: float = 1.0, keep: Keep | None = None) -> None:
+        self._scripts = Scripts(redis, scale=scale, keep=keep)
 
     @asynccontextmanager
-    async def slots(self, keys: Sequence[Keyed], *, max_wait: timedelta = IN_PLACE) -> AsyncIterator[timedelta]:
-        """Hold one slot of each bucket that counts requests under way; yields how long that took.
+    async def turn(
+        self, keys: Sequence[Keyed], token_type: str, *, wait: Wait, max_wait: timedelta = IN_PLACE
+    ) -> AsyncIterator[Turn]:
+        """Come when it is the request's turn, and hold its slots until the block is left.
 
-        Raises RateLimited when none is free within `max_wait`, PutOff without Valkey.
+        `wait` sleeps. Raises RateLimited, with nothing booked, when the turn is farther away than `max_wait` or the
+        marketplace told to wait meanwhile; PutOff without Valkey.
         """
-        counted = [(bucket, key) for bucket, key in keys if bucket.scope is Scope.SLOTS]
-        if not counted:
-            yield timedelta(0)
-            return
-        holder = uuid.uuid4().hex
+        turn = Turn(self._scripts, keys, token_type)
         try:
-            yield await self._take_slots(counted, holder, max_wait)
+            await turn.come(wait, max_wait)
+            yield turn
         finally:
-            with suppress(RedisError, OSError):  # what is not given back expires
-                for _, key in counted:
-                    await self._redis.zrem(key, holder)
-
-    async def _take_slots(self, counted: Sequence[Keyed], holder: str, max_wait: timedelta) -> timedelta:
-        arguments: list[str | int] = [holder]
-        for bucket, _ in counted:
-            arguments += [bucket.rate.burst, _microseconds(bucket.rate.every)]
-        waited = 0.0
-        while True:
-            async with _reached():
-                if await self._slots(keys=[key for _, key in counted], args=arguments):
-                    return timedelta(seconds=waited)
-            if waited >= max_wait.total_seconds():
-                name = counted[0][0].name
-                raise RateLimited(f"no slot of {name!r} became free", wait=_SLOT_WAIT, bucket=name)
-            pause = _SLOT_POLL * random.uniform(0.5, 1.5)  # noqa: S311 - only spreads the polls
-            await asyncio.sleep(pause)
-            waited += pause
+            await turn.leave()
 
     async def penalise(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Stop all workers for as long as the marketplace said; afterwards a bucket has one unit, not its burst."""
-        counted = [key for bucket, key in keys if bucket.scope is not Scope.SLOTS]
-        async with _reached():
-            for bucket, key in keys:
-                if bucket.scope is Scope.SLOTS:
-                    await self._fill(keys=[key], args=[bucket.rate.burst, _microseconds(min(wait, bucket.rate.every))])
-            if not counted:
-                return
-            opens = await self._shut(keys=counted, args=[_microseconds(wait), _microseconds(_REMEMBERED)])
-        if wait > WORTH_KEEPING and self._on_long_wait is not None:
-            until = datetime.fromtimestamp(int(opens) / 1_000_000, UTC)
-            for key in counted:
-                await self._on_long_wait(key, until)
-
-    async def restore(self, waits: Mapping[str, datetime]) -> None:
-        """Put waits that were kept elsewhere back, by key, after Valkey lost them. Harmless if it did not."""
-        async with _reached():
-            seconds, microseconds = await self._redis.time()
-            now = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
-            for key, until in waits.items():
-                if until > now:
-                    await self._shut(keys=[key], args=[_microseconds(until - now), _microseconds(_REMEMBERED)])
+        if keys:
+            await self._scripts.shut(keys, wait)
 
 
-@cache
-def _script(name: str) -> str:
-    return (files("worker.http") / f"{name}.lua").read_text("utf-8")
+class Turn:
+    """The turn of one request: from GO until it is left, the request counts as under way."""
+
+    _settlings: ClassVar[set[asyncio.Task[None]]] = set()  # the loop itself would forget them
+
+    def __init__(self, scripts: Scripts, keys: Sequence[Keyed], token_type: str) -> None:
+        self._scripts = scripts
+        self._turned = Turned(id=uuid.uuid4().hex, keys=keys, token_type=token_type)
+        self._to_settle = False
+        self._sent = False
+        self._about: dict[str, dict[str, int]] = {}  # by key: what it cost, and what the answer told
+
+    async def come(self, wait: Wait, max_wait: timedelta) -> None:
+        """Return when the request may be sent; see `Limits.turn`."""
+        waited = timedelta(0)
+        while self._turned.keys:
+            self._to_settle = True  # if we are cut off now, we do not know
+            taken = await self._scripts.take(self._turned, longest=max_wait - waited)
+            again = self._turned.booked
+            match taken.said:
+                case Said.GO:
+                    self._turned = replace(self._turned, booked=True)
+                    self._sent = True
+                    return
+                case Said.BOOKED:
+                    self._turned = replace(self._turned, booked=True, at=taken.at)
+                case Said.LOST:
+                    self._turned = replace(self._turned, booked=False, at=0)
+                case _:
+                    self._to_settle = again
+            pause = _pause(taken, again=again)
+            if taken.said is Said.TOO_FAR or waited + pause > max_wait:
+                raise _limited(taken, waited)
+            if pause:
+                await wait(pause.total_seconds())
+                waited += pause
+
+    def unsent(self) -> None:
+        """Say that the request surely never left us, so that its units are given back."""
+        self._sent = False
+
+    async def answered(self, answer: Answer, told: Iterable[Told] = ()) -> None:
+        """Charge what the answer cost, and hold everybody to what it told of the limits."""
+        counted = [(bucket, key) for bucket, key in self._turned.keys if bucket.scope is not Scope.SLOTS]
+        self._about = {key: {"cost": bucket.cost(answer)} for bucket, key in counted}
+        for word in told:
+            for _, key in concerned(self._turned.keys, word.bucket):
+                _note(self._about.setdefault(key, {}), word)
+        await self._settle(counted)
+        self._turned = replace(self._turned, keys=[keyed for keyed in self._turned.keys if keyed not in counted])
+
+    async def leave(self) -> None:
+        """Give back what is held. Without an answer a request cost what was booked, unless it was never sent."""
+        if self._to_settle:
+            # Whoever is cancelled meanwhile must still give its slots back, or they are gone until they expire.
+            settling = asyncio.create_task(self._settle(self._turned.keys))
+            self._settlings.add(settling)
+            settling.add_done_callback(self._settlings.discard)
+            await asyncio.shield(settling)
+
+    async def _settle(self, keys: Sequence[Keyed]) -> None:
+        if keys:
+            with suppress(PutOff):  # what is not given back expires
+                turned = replace(self._turned, keys=keys)
+                expired = await self._scripts.settle(turned, self._about, sent=self._sent)
+                if expired and self._sent:
+                    names = [bucket.name for bucket, _ in keys]
+                    log.error("a request outlasted its slot: its bucket needs a longer rate.every", buckets=names)
 
 
-def _safe_burst(rate: Rate) -> int:
-    # One less than allowed: requests that we send evenly may arrive closer together.
-    return rate.burst - 1 if rate.burst > 1 else 1
+def _note(about: dict[str, int], word: Told) -> None:
+    """Note what an answer told of one bucket; of several words the tightest."""
+    if word.left is not None:
+        about["left"] = min(about.get("left", word.left), max(0, word.left))
+    if word.opens is not None and not word.left:
+        about["opens"] = max(about.get("opens", 0), microseconds(min(word.opens, LONGEST)))
 
 
-def _microseconds(time: timedelta) -> int:
-    return round(time / timedelta(microseconds=1))
+def _pause(taken: Taken, *, again: bool) -> timedelta:
+    match taken.said:
+        case Said.NO_SLOT:
+            return _SLOT_POLL * random.uniform(0.5, 1.5)  # noqa: S311 - only spreads the polls
+        case Said.BOOKED:
+            return max(taken.wait, _SHORTEST_WAIT) if again else taken.wait
+    return timedelta(0)
 
 
-@asynccontextmanager
-async def _reached() -> AsyncIterator[None]:
-    """Fail closed: whatever is wrong with Valkey, nothing is fetched until it answers again."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise PutOff(
-            f"the limiter cannot be reached ({type(error).__name__}): nothing is fetched without it",
-            wait=_UNREACHABLE_WAIT,
-        ) from error
+def _limited(taken: Taken, waited: timedelta) -> RateLimited:
+    if taken.said is Said.NO_SLOT:
+        return RateLimited(f"no slot of {taken.bucket!r} became free", wait=_SLOT_WAIT, bucket=taken.bucket)
+    wait = max(taken.wait, _SLOT_WAIT) if waited else taken.wait
+    message = f"the limit {taken.bucket!r} is used up for {wait.total_seconds():.1f} s"
+    return RateLimited(message, wait=wait, bucket=taken.bucket)

@@ -46,12 +46,18 @@ class Pools:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
+        self._transports: dict[Proxy | None, _Guarded] = {}
 
     def client(self, proxy: Proxy | None) -> httpx.AsyncClient:
         """Return the client that goes through this proxy; None: directly."""
         if proxy not in self._clients:
             self._clients[proxy] = self._make(proxy)
         return self._clients[proxy]
+
+    def distrust(self, proxy: Proxy | None) -> None:
+        """Send nothing more over the connections of this proxy; what is under way on them goes on."""
+        if proxy in self._transports:
+            self._transports[proxy].renew()
 
     async def aclose(self) -> None:
         clients, self._clients = self._clients, {}
@@ -74,8 +80,9 @@ class Pools:
                 proxy=None if proxy is None else self._through(proxy),
             )
 
+        guarded = self._transports[proxy] = _Guarded(transport)
         return httpx.AsyncClient(
-            transport=_Guarded(transport),
+            transport=guarded,
             timeout=_TIMEOUT,
             trust_env=False,
             follow_redirects=False,
@@ -118,10 +125,17 @@ class _Guarded(httpx.AsyncBaseTransport):
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Counted(
             response.stream,
-            on_cancel=lambda: self._replace(generation),
+            on_doubt=lambda: self._replace(generation),
             on_close=lambda: self._leave(generation),
         )
         return response
+
+    def renew(self) -> None:
+        """Use another transport from now on."""
+        before = self._current
+        self._replace(before)
+        if before.requests == 0:
+            self._close(before)
 
     async def aclose(self) -> None:
         self._close(self._current)
@@ -151,13 +165,13 @@ async def _close_quietly(transport: httpx.AsyncHTTPTransport) -> None:
 
 
 class _Counted(httpx.AsyncByteStream):
-    """A body that tells when it was closed, and when reading it was cancelled."""
+    """A body that tells when it was closed, and when its connection should not be used again."""
 
     def __init__(
-        self, stream: httpx.AsyncByteStream, *, on_cancel: Callable[[], None], on_close: Callable[[], None]
+        self, stream: httpx.AsyncByteStream, *, on_doubt: Callable[[], None], on_close: Callable[[], None]
     ) -> None:
         self._stream = stream
-        self._on_cancel = on_cancel
+        self._on_doubt = on_doubt
         self._on_close = on_close
         self._closed = False
 
@@ -166,14 +180,26 @@ class _Counted(httpx.AsyncByteStream):
             async for chunk in self._stream:
                 yield chunk
         except asyncio.CancelledError:
-            self._on_cancel()
+            self._on_doubt()
             raise
 
     async def aclose(self) -> None:
         if self._closed:
             return
         self._closed = True
+        if _more_than_answered(self._stream):
+            self._on_doubt()
         try:
             await self._stream.aclose()
         finally:
             self._on_close()
+
+
+def _more_than_answered(stream: httpx.AsyncByteStream) -> bool:
+    """Tell whether the connection holds bytes after the answer: httpx would take them for the next one's answer.
+
+    The next one may be another tenant's. Only h11's buffer knows, and there is no public way to it (httpcore 1.0.9).
+    """
+    connection = stream._httpcore_stream._stream._connection  # type: ignore[attr-defined]  # noqa: SLF001
+    trailing, _ = connection._h11_state.trailing_data  # noqa: SLF001
+    return bool(trailing)

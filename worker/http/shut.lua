@@ -1,13 +1,22 @@
--- Shut buckets for a while: every worker waits. Never opens one earlier than it was told before.
--- KEYS: one per bucket. ARGV: the wait in microseconds, and how long a bucket remembers it afterwards.
--- Returns this server's time at which they open, in microseconds.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local opens = now + tonumber(ARGV[1])
-for i = 1, #KEYS do
-  local before = tonumber(redis.call('HGET', KEYS[i], 'shut') or 0)
-  local shut = math.max(before, opens)
-  redis.call('HSET', KEYS[i], 'shut', string.format('%.0f', shut))
-  redis.call('PEXPIRE', KEYS[i], math.ceil((shut - now + tonumber(ARGV[2])) / 1000))
+-- The marketplace refused: every worker waits. Never opens a bucket earlier than it was told before.
+-- A refusal of what we thought there was room for also slows the bucket down for a while: x 0.7, at most ten times.
+-- asked: wait. Returns far.
+local far = {}
+for i = 1, #asked.buckets do
+  local it = bucket(i)
+  if now >= it.fined and not it.slots then
+    redis.call('HSET', it.key, 'pace', math.max(0.1, it.pace * 0.7))
+    set(it.key, 'paced', now)
+  end
+  local opens = now + asked.wait
+  set(it.key, 'fined', math.max(it.fined, opens))
+  if opens > it.shut then
+    set(it.key, 'shut', opens)
+    if asked.wait > asked.worth then
+      far[#far + 1] = i
+      far[#far + 1] = string.format('%.0f', opens)
+    end
+  end
+  keep(it.key, math.max(it.shut, opens) + asked.remembered)
 end
-return string.format('%.0f', opens)
+return far

@@ -10,10 +10,10 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from collectors.stream import Bucket
+from collectors.stream import Bucket, Secret
 from tests.integration.http.peers import CANARY, FILES, HOST, VENDOR, Api, Tunnel, stream_of
 from worker.http.body import ByteBudget
-from worker.http.fetch import AccountFetch, Fetcher
+from worker.http.fetch import AccountFetch, Fetcher, Resolve
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
 from worker.http.proxies import Health, Proxy
@@ -88,6 +88,13 @@ async def fetcher(
 
 
 Run = Callable[..., AccountFetch]
+
+
+async def unchanged() -> Secret:
+    """The key as it was when the run began."""
+    return {"token": CANARY}
+
+
 StartTunnel = Callable[..., Awaitable[Tunnel]]
 
 
@@ -99,6 +106,7 @@ def run(fetcher: Fetcher) -> Run:
         group: str | None = None,
         account: str = "1",
         through: Fetcher = fetcher,
+        resolve: Resolve = unchanged,
     ) -> AccountFetch:
         return through.for_run(
             marketplace=VENDOR,
@@ -106,6 +114,7 @@ def run(fetcher: Fetcher) -> Run:
             seller="seller-1",
             account_id=account,
             secret={"token": CANARY},
+            resolve=resolve,
             proxy_group=group or (proxies[0].group if proxies else None),
             proxies=proxies,
         )

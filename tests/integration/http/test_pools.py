@@ -3,6 +3,7 @@
 import asyncio
 import random
 import ssl
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -11,6 +12,7 @@ from collectors.errors import CollectError, Later, OtherProxy, PutOff
 from tests.integration.http.conftest import Run, StartTunnel
 from tests.integration.http.peers import CANARY, Api, Reply, Tunnel, asked
 from worker.http import phases
+from worker.http.fetch import Fetcher
 from worker.http.proxies import Health, Proxy, choose
 
 WORDS = ("ann", CANARY)
@@ -144,7 +146,9 @@ async def test_the_pool_works_after_twenty_failed_handshakes(api: Api, run: Run,
 
 
 @pytest.mark.parametrize("through", ["a proxy", "nothing"])
-async def test_the_pool_works_after_cancelled_requests(api: Api, run: Run, tunnels: StartTunnel, through: str) -> None:
+async def test_the_pool_works_after_cancelled_requests(
+    api: Api, run: Run, tunnels: StartTunnel, fetcher: Fetcher, through: str
+) -> None:
     """A worker that is told to stop, or a job that takes too long, is cancelled anywhere."""
     chance = random.Random(3)  # noqa: S311 - the same each time
 
@@ -153,7 +157,8 @@ async def test_the_pool_works_after_cancelled_requests(api: Api, run: Run, tunne
         return web.Response(body=b"{}")
 
     api.answering = slow
-    fetch = run(proxy(await tunnels())) if through == "a proxy" else run()
+    awake = replace(fetcher, sleep=asyncio.sleep)  # one account has three requests under way: the others wait
+    fetch = run(proxy(await tunnels()), through=awake) if through == "a proxy" else run(through=awake)
     for _ in range(15):
         tasks = [asyncio.create_task(fetch(asked())) for _ in range(20)]
         await asyncio.sleep(chance.uniform(0, 0.03))

@@ -1,9 +1,13 @@
 """The byte budget bounds what a process holds and never stands still."""
 
 import asyncio
+import gzip
+import os
 import random
 
-from worker.http.body import ByteBudget
+from tests.unit.http.bodies import answer, costing_less_than, wire
+from worker.http.body import DECODED_CAP, ByteBudget, read_body
+from worker.http.spool import PART
 
 
 async def settle() -> None:
@@ -30,6 +34,29 @@ async def test_fifty_bodies_at_once_stay_within_the_budget_and_one_body() -> Non
         await asyncio.gather(*(run() for _ in range(50)))
     assert budget.used == 0
     assert 1000 < highest <= 1000 + 3 * 10 * 30, "it was used up, and one run overdrew it"
+
+
+async def test_fifty_real_bodies_at_once_cost_no_more_than_the_budget_and_what_passes_through() -> None:
+    """Pages of memory, pages that go over the disk, and files that stay there; each run keeps its own for a while."""
+    budget = ByteBudget(limit=4 * PART)
+    packed = gzip.compress(os.urandom(2**14) + bytes(2**20 - 2**14), 1)
+    sizes = [(2**20, False)] * 40 + [(2 * PART, False)] * 5 + [(DECODED_CAP + 2**20, True)] * 5
+    highest = 0
+
+    async def run(size: int, file: bool) -> None:
+        nonlocal highest
+        hold, headers = budget.hold(), answer(file=file, content_encoding="gzip")
+        read = await read_body(wire(packed * (size // 2**20), 65536), headers, hold)
+        assert read.size == size
+        highest = max(highest, budget.used)
+        await asyncio.sleep(0)
+        hold.release()
+
+    with costing_less_than(budget.limit + 4 * PART):
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(run(size, file) for size, file in sizes))
+    assert budget.used == 0
+    assert 3 * PART < highest <= budget.limit + 2 * PART, "it was used up, and one run overdrew it"
 
 
 async def test_one_body_larger_than_the_budget_comes_through_alone() -> None:

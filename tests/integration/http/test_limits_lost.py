@@ -1,0 +1,118 @@
+"""A budget of hours outlives a restart, and Valkey's loss of what it knew."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+from redis.asyncio import Redis
+
+from collectors.errors import RateLimited
+from collectors.stream import Told
+from tests.integration.http.conftest import Slept
+from tests.integration.http.turns import Kept, bucket, change, keyed, seconds, take
+from worker.http.limits import Limits
+from worker.http.scripts import Keyed
+
+SLOW = bucket("slow", every=3 * 3600)
+QUICK = bucket("quick", every=0.1, burst=3)
+
+
+async def refused_for(limits: Limits, keys: list[Keyed]) -> float:
+    with pytest.raises(RateLimited) as caught:
+        await take(limits, keys)
+    return caught.value.wait.total_seconds()
+
+
+def ahead(until: datetime) -> float:
+    return (until - datetime.now(UTC)).total_seconds()
+
+
+async def test_a_slow_bucket_is_kept_before_its_request_is_sent(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(SLOW, QUICK)
+    async with Limits(redis, keep=kept).turn(keys, "", wait=Slept()):
+        assert list(kept.waits) == [keys[0][1]]
+        assert ahead(kept.waits[keys[0][1]]) == pytest.approx(3 * 3600, abs=5)
+        assert kept.writes == 1
+
+
+async def test_a_long_penalty_is_kept_once_and_a_short_one_is_not(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(QUICK)
+    limits = Limits(redis, scale=1000, keep=kept)
+    await limits.penalise(keys, seconds(60))
+    assert kept.waits == {}
+    await limits.penalise(keys, seconds(3600))
+    await limits.penalise(keys, seconds(1800))
+    assert kept.writes == 1
+    assert ahead(kept.waits[keys[0][1]]) == pytest.approx(3600, abs=5)
+
+
+async def test_a_long_wait_that_an_answer_tells_is_kept(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(QUICK)
+    await take(Limits(redis, keep=kept), keys, told=[Told(opens=seconds(600))])
+    assert ahead(kept.waits[keys[0][1]]) == pytest.approx(600, abs=5)
+
+
+async def test_an_empty_valkey_burns_no_budget_of_hours(redis: Redis) -> None:
+    kept, slow = Kept(), keyed(SLOW)
+    await take(Limits(redis, keep=kept), slow)
+    await redis.flushdb()
+    for limits in (Limits(redis, keep=kept), Limits(redis, keep=kept)):
+        assert await refused_for(limits, slow) > 3 * 3600 - 10
+    assert kept.reads == 2, "before the first request, and after the loss"
+
+
+async def test_a_loss_while_running_is_noticed_by_the_next_request(redis: Redis) -> None:
+    kept, slow, quick = Kept(), keyed(SLOW), keyed(bucket("quick", every=0.2, burst=3))
+    limits = Limits(redis, keep=kept)
+    await take(limits, slow)
+    await redis.flushdb()
+    with structlog.testing.capture_logs() as logs:
+        assert await take(limits, quick) == pytest.approx(0.2, abs=0.05), "its burst may be used up: one interval"
+    assert [(line["marketplace"], line["waits"]) for line in logs] == [("vendor", 1)]
+    assert await refused_for(limits, slow) > 3 * 3600 - 10
+    await redis.flushdb()
+    with pytest.raises(RateLimited) as caught:
+        await take(limits, keyed(bucket("other", every=3600)))
+    assert caught.value.wait <= seconds(60), "what was not kept is at most a minute away"
+
+
+async def test_a_loss_while_we_wait_is_noticed_before_sending(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(bucket("quick", every=1), SLOW)
+    limits = Limits(redis, keep=kept)
+    await take(limits, keys[:1])
+
+    async def wait(_: float) -> None:
+        await redis.flushdb()
+        await kept.write(keys[1][1], datetime.now(UTC) + timedelta(hours=1))
+
+    with pytest.raises(RateLimited):
+        async with limits.turn(keys, "", wait=wait):
+            raise AssertionError("it was sent")
+
+
+async def test_another_server_with_an_older_state_counts_as_a_loss(redis: Redis) -> None:
+    """It started again from a snapshot, or a replica took over: the mark is there, and the wait is not."""
+    kept, keys = Kept(), keyed(SLOW)
+    limits = Limits(redis, keep=kept)
+    await take(limits, keys)
+    await redis.delete(keys[0][1])
+    await change(redis, "limit:{vendor}", server=0)
+    assert await refused_for(limits, keys) > 3 * 3600 - 10
+
+
+async def test_many_may_restore_at_once_and_the_longest_wait_stays(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(SLOW)
+    await kept.write(keys[0][1], datetime.now(UTC) + timedelta(hours=1))
+    await kept.write("limit:{vendor}:past", datetime.now(UTC) - timedelta(seconds=1))
+    await kept.write("limit:{other}:slow", datetime.now(UTC) + timedelta(hours=1))
+    workers = [Limits(redis, keep=kept) for _ in range(8)]
+    await workers[0].penalise(keys, timedelta(hours=2))
+    for wait in await asyncio.gather(*(refused_for(worker, keys) for worker in workers)):
+        assert wait == pytest.approx(7200, abs=5)
+    assert await redis.exists("limit:{vendor}:past", "limit:{other}:slow") == 0
+
+
+async def test_the_first_start_of_all_has_its_whole_burst(redis: Redis) -> None:
+    limits, keys = Limits(redis, keep=Kept()), keyed(bucket(every=60, burst=3))
+    assert [await take(limits, keys) for _ in range(2)] == [0.0, 0.0]

@@ -1,0 +1,137 @@
+"""The limits that we count are those of the vendors' documents, and answers cost what the vendor charges for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectors.registry import STREAMS
+from collectors.stream import Bucket, Rate, Request
+from collectors.wildberries.api import FINANCE, STATISTICS, WILDBERRIES
+from collectors.yandex_market.streams import businesses
+from tests.unit.collectors.scripted import answer_of
+
+SPECS = Path(__file__).resolve().parents[4] / "shared" / "specs"
+WILDBERRIES_PATHS = {
+    "orders": "/api/v1/supplier/orders",
+    "cards": "/content/v2/get/cards/list",
+    "prices": "/api/v2/list/goods/filter",
+    "fin_detail": "/api/finance/v1/sales-reports/detailed",
+    "order_feed": "/api/analytics/v1/order-feed",
+    "feedbacks": "/api/v1/feedbacks",
+}
+YANDEX_MARKET_PATHS = {
+    "campaigns": "/v2/campaigns",
+    "orders_stats": "/v2/campaigns/{campaignId}/stats/orders",
+    "orders": "/v1/businesses/{businessId}/orders",
+    "prices": "/v2/businesses/{businessId}/offer-prices",
+    "united_netting": "/v2/reports/united-netting/generate",
+}
+COUNTED = {"orders_stats": "orders", "prices": "offers"}  # what the quota counts, if not requests
+
+beside_specs = pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' documents are not beside this checkout")
+
+
+def own_bucket(marketplace: str, stream: str) -> Bucket:
+    (bucket,) = STREAMS[marketplace][stream].buckets
+    return bucket
+
+
+def operation(marketplace: str, path: str) -> dict[str, Any]:
+    document = json.loads((SPECS / marketplace / "rate-limits.json").read_bytes())
+    found: dict[str, Any] = next(each for each in document["operations"] if each["path"] == path)
+    return found
+
+
+def test_every_stream_with_a_bucket_of_its_own_is_compared() -> None:
+    assert set(WILDBERRIES_PATHS) == set(STREAMS["wildberries"])
+    assert set(YANDEX_MARKET_PATHS) == set(STREAMS["yandex_market"])
+
+
+@beside_specs
+@pytest.mark.parametrize("stream", WILDBERRIES_PATHS)
+def test_a_stream_of_wildberries_has_the_documents_limit_for_each_type_of_token(stream: str) -> None:
+    bucket, told = own_bucket("wildberries", stream), operation("wildberries", WILDBERRIES_PATHS[stream])
+    assert told["four_xx_counts_as"] == 1, "an error costs more here: give the bucket a `cost`"
+    for each in told["limits"]:
+        types = ("base", "personal", "service") if each["token_type"] == "*" else (each["token_type"],)
+        for token_type in types:
+            if token_type == "base-with-secret":
+                continue
+            rate = bucket.rate_for(token_type)
+            assert abs(rate.every.total_seconds() - each["interval_s"]) < 0.001
+            assert rate.burst == each["burst"]
+
+
+@beside_specs
+@pytest.mark.parametrize("stream", YANDEX_MARKET_PATHS)
+def test_a_stream_of_yandex_market_stays_within_its_quota_and_uses_it(stream: str) -> None:
+    bucket, told = own_bucket("yandex_market", stream), operation("yandex-market", YANDEX_MARKET_PATHS[stream])
+    amount, per = told["none"]["amount"], timedelta(seconds=told["none"]["window_s"])
+    most = (bucket.rate.burst - 1 or 1) + per // bucket.rate.every if amount > 1 else per // bucket.rate.every
+    assert 0.95 * amount <= most <= amount
+    # The document counts requests for `orders_stats`, its page for people orders, which are reached sooner.
+    assert told["counts"] in {"resp", f"resp.result.{COUNTED.get(stream)}"}
+    assert (bucket.most > 1) == (stream in COUNTED)
+
+
+@pytest.mark.parametrize("stream", COUNTED)
+def test_what_is_booked_is_the_page_that_is_asked_for_and_two_fit_at_once(stream: str) -> None:
+    bucket = own_bucket("yandex_market", stream)
+    assert bucket.most == {"orders_stats": 200, "prices": 500}[stream]
+    assert bucket.rate.burst > bucket.most
+
+
+@pytest.mark.parametrize("stream", COUNTED)
+def test_an_answer_costs_the_items_that_it_holds(stream: str) -> None:
+    bucket, name = own_bucket("yandex_market", stream), COUNTED[stream]
+
+    def cost(body: bytes, status: int = 200) -> int:
+        return bucket.cost(answer_of(body, status=status))
+
+    assert cost(json.dumps({"result": {name: [{"id": number} for number in range(7)]}}).encode()) == 7
+    assert cost(b'{"result":{"%s":[{"odd":NaN},{}]}}' % name.encode()) == 2
+    assert cost(b'{"result":{"%s":[]}}' % name.encode()) == 1, "an empty page is not free to ask for again and again"
+    assert cost(b'{"status":"ERROR"}', status=420) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"result":{}}', b'{"result":{"orders":7,"offers":7}}', b"{"])
+@pytest.mark.parametrize("stream", COUNTED)
+def test_an_answer_that_cannot_be_read_costs_what_was_asked_for(stream: str, body: bytes) -> None:
+    bucket = own_bucket("yandex_market", stream)
+    assert bucket.cost(answer_of(body)) == bucket.most
+
+
+def token(acc: int) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps({"acc": acc}).encode()).rstrip(b"=").decode()
+    return f"e30.{payload}.c2ln"
+
+
+def test_the_type_of_token_is_that_of_the_one_which_signs_the_request() -> None:
+    secret = {"token": token(3), "finance": token(1)}
+
+    def token_type(host: str, **fields: str) -> str:
+        return WILDBERRIES.token_type({**secret, **fields}, Request(method="GET", host=host, path="/"))
+
+    assert (token_type(STATISTICS), token_type(FINANCE)) == ("personal", "base")
+    assert own_bucket("wildberries", "fin_detail").rate_for(token_type(FINANCE)) == Rate(timedelta(hours=12))
+    assert [token_type(FINANCE, finance=token(acc)) for acc in (2, 4, 9)] == ["test", "service", ""]
+    for odd in ("", "opaque", "a.b.c", "é.é.é", "a.bnVsbA.c"):
+        assert token_type(FINANCE, finance=odd) == ""
+
+
+def test_a_page_of_stores_says_whose_they_are() -> None:
+    body = b'{"campaigns":[{"id":1,"business":{"id":77}},{"id":2,"business":{"id":78}},{"id":3,"business":{"id":77}}]}'
+    assert set(STREAMS["yandex_market"]["campaigns"].sellers(answer_of(body))) == {"77", "78"}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"campaigns":[{"id":1}]}', b'{"campaigns":[]}', b"{", b"", b"\xff", b'{"campaigns":[{"id":"x"}]}']
+)
+def test_a_page_of_stores_that_does_not_say_so_or_cannot_be_read_names_nobody(body: bytes) -> None:
+    assert set(businesses(answer_of(body))) == set()

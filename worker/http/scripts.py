@@ -1,0 +1,198 @@
+"""The limits' scripts in Valkey: what they are asked and say, and what must outlive Valkey."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from collectors.errors import PutOff
+from collectors.stream import Bucket, Scope
+
+log = structlog.get_logger(__name__)
+
+WORTH_KEEPING = timedelta(seconds=60)  # a wait that must outlive Valkey
+LONGEST = timedelta(hours=24)  # the longest interval of any known limit (Wildberries, base token)
+_LONGEST_REQUEST = timedelta(seconds=140)  # over TUNNEL_DEADLINE + TOTAL_DEADLINE: what is older lost its worker
+_RECOVERY = timedelta(minutes=20)  # from a standstill to full speed after unexpected refusals: 5 % a minute
+_UNREACHABLE_WAIT = timedelta(seconds=5)
+
+Keyed = tuple[Bucket, str]
+
+
+class Keep(Protocol):
+    """Where long waits outlive Valkey, by the key of their bucket. A write never shortens one."""
+
+    async def write(self, key: str, until: datetime) -> None: ...
+
+    async def read(self) -> Mapping[str, datetime]: ...
+
+
+class Said(enum.IntEnum):
+    """What take.lua says."""
+
+    LOST = 0
+    TOO_FAR = 1
+    NO_SLOT = 2
+    BOOKED = 3
+    GO = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What came of asking for a turn."""
+
+    said: Said
+    wait: timedelta
+    bucket: str  # the name of the one that we wait for, if there is one
+    at: int = 0  # the moment that was booked, in microseconds of Valkey's clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turned:
+    """A request as the scripts know it: who it is, whose limits it takes from, and whether its turn is booked."""
+
+    id: str
+    keys: Sequence[Keyed]
+    token_type: str
+    booked: bool = False
+    at: int = 0
+
+
+class Scripts:
+    """The scripts of one Valkey. `scale` is how many times faster than the vendors' limits."""
+
+    def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
+        self._scale = scale
+        self._keep = keep
+        self._take, self._settle, self._shut, self._restore = (
+            redis.register_script(_source("bucket") + _source(name)) for name in ("take", "settle", "shut", "restore")
+        )
+        self._seen: set[str] = set()  # marks: if one is gone, it was there before
+
+    async def take(self, turned: Turned, *, longest: timedelta) -> Taken:
+        """Ask for a turn at most `longest` away. Brings back first what Valkey has lost; then nothing is booked."""
+        mark, *names = _names(turned.keys)
+        asked = self._asked(
+            turned.keys,
+            turned.token_type,
+            id=turned.id,
+            booked=turned.booked,
+            at=turned.at,
+            longest=microseconds(longest),
+        )
+        async with _reached():
+            said, *told = await self._take(keys=[mark, *names], args=[asked])
+        if said == Said.LOST:
+            await self._bring_back(mark)
+            return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
+        self._seen.add(mark)
+        wait, slowest, *booked = told
+        if booked:
+            await self._write(turned.keys, booked[1])
+        return Taken(
+            said=Said(said),
+            wait=timedelta(microseconds=wait),
+            bucket=turned.keys[slowest - 1][0].name if slowest else "",
+            at=int(booked[0]) if booked else 0,
+        )
+
+    async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
+        """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
+        asked = self._asked(turned.keys, turned.token_type, about, id=turned.id, booked=turned.booked, sent=sent)
+        async with _reached():
+            far, expired = await self._settle(keys=_names(turned.keys), args=[asked])
+        await self._write(turned.keys, far)
+        return int(expired)
+
+    async def shut(self, keys: Sequence[Keyed], wait: timedelta) -> None:
+        """Shut buckets for everybody, because of a refusal."""
+        async with _reached():
+            far = await self._shut(
+                keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
+            )
+        await self._write(keys, far)
+
+    async def _bring_back(self, mark: str) -> None:
+        kept = {} if self._keep is None else await self._keep.read()
+        waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
+        opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
+        asked = self._asked((), "", opens=opens, seen=mark in self._seen)
+        async with _reached():
+            lost = await self._restore(keys=[mark, *waits], args=[asked])
+        if lost:
+            marketplace = mark.partition("{")[2].rstrip("}")
+            log.warning(
+                "Redis had lost what the limits count: waits are back", marketplace=marketplace, waits=len(waits)
+            )
+
+    async def _write(self, keys: Sequence[Keyed], far: Sequence[Any]) -> None:
+        if self._keep is not None:
+            for number, until in zip(far[::2], far[1::2], strict=True):
+                await self._keep.write(keys[number - 1][1], datetime.fromtimestamp(int(until) / 1_000_000, UTC))
+
+    def _asked(
+        self,
+        keys: Sequence[Keyed],
+        token_type: str,
+        about: Mapping[str, Mapping[str, int]] | None = None,
+        **more: str | int | bool | list[str],
+    ) -> str:
+        """Write down what a script is asked, with the buckets as it reads them."""
+        buckets = [self._described(bucket, token_type) | dict((about or {}).get(key, {})) for bucket, key in keys]
+        constants = {
+            "worth": microseconds(WORTH_KEEPING),
+            "remembered": microseconds(LONGEST),
+            "recovery": max(1, microseconds(_RECOVERY / self._scale)),
+        }
+        return json.dumps({"buckets": buckets, **constants, **more})
+
+    def _described(self, bucket: Bucket, token_type: str) -> dict[str, int | bool]:
+        rate = bucket.rate_for(token_type)
+        slots = bucket.scope is Scope.SLOTS
+        safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
+        return {
+            "slots": slots,
+            "interval": 0 if slots else microseconds(rate.every / self._scale),
+            "burst": rate.burst,
+            "safe": safe,
+            "most": min(bucket.most, safe),  # more would never be free
+            "hold": microseconds(rate.every if slots else _LONGEST_REQUEST),
+        }
+
+
+def _names(keys: Sequence[Keyed]) -> list[str]:
+    """Return the mark of the marketplace and the two keys of each bucket, all in one hash slot."""
+    first = keys[0][1]
+    return [first[: first.index("}") + 1], *(name for _, key in keys for name in (key, f"{key}:held"))]
+
+
+@cache
+def _source(name: str) -> str:
+    return (files("worker.http") / f"{name}.lua").read_text("utf-8")
+
+
+def microseconds(time: timedelta) -> int:
+    return round(time / timedelta(microseconds=1))
+
+
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    """Fail closed: whatever is wrong with Valkey, nothing is fetched until it answers again."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise PutOff(
+            f"the limiter cannot be reached ({type(error).__name__}): nothing is fetched without it",
+            wait=_UNREACHABLE_WAIT,
+        ) from error
