@@ -20,9 +20,10 @@ from sandbox.faults.answers import (
     two_at_once,
     zipped,
 )
-from sandbox.faults.case import Answers, Blame, Case, Cost, Reaction, Scene, Stored
+from sandbox.faults.case import Answers, Blame, Case, Reaction, Scene, Stored
 
 _PATH = (Reaction.PAUSE, Reaction.OTHER, Reaction.PUT_OFF)
+_UNPACKED = (Reaction.PLAIN, Reaction.OTHER, Reaction.PUT_OFF)
 _QUARANTINE = (Reaction.QUARANTINE,)
 # Larger than what the tests take, which is far less than what the worker takes.
 OVER_CAP = 4 << 20
@@ -60,9 +61,8 @@ CASES = (
         plays=(Answers(drip),),
         slow=True,
         blame=Blame.PATH,
-        reactions=(Reaction.OTHER, Reaction.PUT_OFF),
+        reactions=_PATH,
         third=Reaction.SPLIT,
-        cost=Cost.HALF,
     ),
     Case(
         name="cut-off",
@@ -76,8 +76,7 @@ CASES = (
         what="cut off where nothing says so: closed without a length, or with too short a one",
         plays=(Answers(UntilClosed(ROWS[:-9])), Answers(length_off(-5))),
         blame=Blame.PATH,
-        reactions=(Reaction.PAUSE, Reaction.OTHER, Reaction.QUARANTINE),
-        stored=Stored.QUARANTINE,
+        reactions=_PATH,
     ),
     Case(
         name="closed-at-the-end",
@@ -99,15 +98,14 @@ CASES = (
         what="a gzip without its end, of the right length",
         plays=(Answers(gzip_cut()),),
         blame=Blame.PATH,
-        reactions=_PATH,
+        reactions=_UNPACKED,
     ),
     Case(
         name="gzip-corrupt",
         what="a gzip that cannot be unpacked, or is none",
         plays=(Answers(gzip_corrupt()), Answers(zipped(ROWS))),
         blame=Blame.PATH,
-        reactions=(Reaction.OTHER, Reaction.PLAIN, Reaction.PUT_OFF),
-        cost=Cost.HALF,
+        reactions=_UNPACKED,
     ),
     Case(
         name="unknown-encoding",

@@ -52,7 +52,7 @@ CASES = (
         ),
         direct=True,
         blame=Blame.API,
-        reactions=(Reaction.PUT_OFF, Reaction.ALARM),
+        reactions=(*_AGAIN, Reaction.ALARM),
     ),
     Case(
         name="certificate-in-every-tunnel",
@@ -173,7 +173,7 @@ CASES = (
         plays=(Tunnels(proxies.drips, answer=_LONG),),
         slow=True,
         blame=Blame.PATH,
-        reactions=(Reaction.OTHER, Reaction.PUT_OFF),
+        reactions=_PATH,
         cost=Cost.HALF,
     ),
     Case(

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from sandbox.faults.answers import Dated, Reply, close_unanswered
-from sandbox.faults.case import Answers, Blame, Case, Named, Reaction, Scene, Stored, Tunnels
+from sandbox.faults.case import Answers, Blame, Case, Cost, Named, Reaction, Scene, Stored, Tunnels
 from sandbox.faults.proxies import closes
 
 _OWN = "tests/faults/test_ours.py::"
@@ -18,11 +18,12 @@ CASES = (
     ),
     Case(
         name="another-sellers-data",
-        what="an answer that names another seller: it is dropped, for it is another tenant's",
-        plays=(Answers(Reply(200, b'{"rows": [{"id": 1}], "next": "", "seller": "somebody else"}')),),
+        what="an answer that names another seller: its body is dropped, for it may be another tenant's",
+        plays=(Answers(Reply(200, b'{"rows": [{"id": 666}], "next": "", "seller": "somebody else"}')),),
         scene=Scene.SELLERS,
-        blame=Blame.US,
-        reactions=(Reaction.PUT_OFF, Reaction.ALARM),
+        blame=Blame.API,
+        reactions=(Reaction.QUARANTINE,),
+        stored=Stored.QUARANTINE,
     ),
     Case(
         name="creation-maybe-sent",
@@ -35,12 +36,13 @@ CASES = (
     ),
     Case(
         name="creation-not-sent",
-        what="a report's creation that surely never left: repeated",
+        what="a report's creation that surely never left: repeated, as its poll and its file are",
         plays=(Tunnels(closes),),
         scene=Scene.REPORT,
         marketplace="yandex_market",
         blame=Blame.PROXY,
         reactions=(Reaction.OTHER, Reaction.OTHER, Reaction.PUT_OFF),
+        cost=Cost.OUT,  # three requests, three points
     ),
     Case(
         name="link-elsewhere",

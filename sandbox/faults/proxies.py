@@ -6,10 +6,11 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
+from sandbox.faults.answers import DRIP_EVERY
 from sandbox.faults.api import Greeting
 from sandbox.faults.wire import Certificate, Listener, Wire
 
@@ -54,13 +55,13 @@ class Tunnel:
         else:
             await self.wire.send(f"HTTP/1.1 {status} Played\r\nContent-Length: 0\r\n\r\n".encode())
 
-    async def join(self, *, cut_after: int | None = None, drips: bool = False) -> None:
-        """Copy both ways until one side ends, or `cut_after` bytes came back; dripping, one byte at a time."""
+    async def join(self, *, cut_after: int | None = None, drips_after: int | None = None) -> None:
+        """Copy both ways until one side ends; after so many bytes of what comes back, cut it or let it drip."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         there = Wire(reader, writer)
         try:
             up = asyncio.ensure_future(_copy(self.wire, there))
-            down = asyncio.ensure_future(_copy(there, self.wire, cut_after=cut_after, drips=drips))
+            down = asyncio.ensure_future(_copy(there, self.wire, cut_after=cut_after, drips_after=drips_after))
             await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
             up.cancel()
             down.cancel()
@@ -165,10 +166,10 @@ class CutsAfter:
 
 
 async def drips(tunnel: Tunnel) -> None:
-    """It brings the answer back a byte at a time."""
+    """It brings the beginning back, and the rest a byte at a time."""
     await tunnel.asked()
     await tunnel.grant()
-    await tunnel.join(drips=True)
+    await tunnel.join(drips_after=40_000)
 
 
 class FaultProxy:
@@ -207,14 +208,20 @@ class FaultProxy:
         await self.act(Tunnel(wire, self))
 
 
-async def _copy(source: Wire, sink: Wire, *, cut_after: int | None = None, drips: bool = False) -> None:
-    left = cut_after
-    while chunk := await source.reader.read(1 if drips else 65536):
-        if left is not None and len(chunk) >= left:
-            await sink.send(chunk[:left])
+async def _copy(source: Wire, sink: Wire, *, cut_after: int | None = None, drips_after: int | None = None) -> None:
+    passed = 0
+    while chunk := await source.reader.read(65536):
+        if cut_after is not None and passed + len(chunk) >= cut_after:
+            await sink.send(chunk[: cut_after - passed])
             return
-        left = None if left is None else left - len(chunk)
-        with suppress(ConnectionError):
-            await sink.send(chunk)
-        if drips:
-            await asyncio.sleep(0.002)
+        if drips_after is not None and passed + len(chunk) >= drips_after:
+            await _drip(chunk, sink)
+            return
+        await sink.send(chunk)
+        passed += len(chunk)
+
+
+async def _drip(chunk: bytes, sink: Wire) -> None:
+    for start in range(len(chunk)):
+        await sink.send(chunk[start : start + 1])
+        await asyncio.sleep(DRIP_EVERY)

@@ -12,7 +12,7 @@ from tests.faults.ground import GOOD, Ground
 from tests.faults.scenes import Asked, streams
 from tests.servers import Database
 from worker.embedded import Embedded
-from worker.http import body
+from worker.http import body, spool
 from worker.http.pools import trusted
 from worker.main import open_resources
 from worker.settings import load
@@ -62,4 +62,6 @@ async def shared_ground(
 def ground(shared_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     monkeypatch.setattr(body, "WIRE_CAP", CAP)
     monkeypatch.setattr(body, "DECODED_CAP", CAP)
+    for holder in (body, spool):
+        monkeypatch.setattr(holder, "PART", CAP // 2)
     return shared_ground

@@ -7,7 +7,7 @@ import itertools
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +73,7 @@ class Seller:
     key: SliceKey
     external_id: str
     players: dict[Proxy, FaultProxy] = field(default_factory=dict)
+    known: Hosts = field(default_factory=Hosts)  # what the worker has seen of the hosts
     addresses: dict[Proxy, str] = field(default_factory=dict)  # where it is not the player's own
 
     @property
@@ -154,8 +155,7 @@ class Ground:
         hosts = dict.fromkeys([*HOSTS.values(), FILES], self.api.url) | changes.pop("hosts", {})
         fetcher = self.resources.fetcher
         # What a process knows of the hosts must not be carried from one case to the next.
-        fresh: Any = {each.name: Hosts() for each in fields(fetcher) if isinstance(getattr(fetcher, each.name), Hosts)}
-        fetcher = replace(fetcher, pools=NotedPools(self), sleep=self._sleep, hosts=hosts, **fresh)
+        fetcher = replace(fetcher, pools=NotedPools(self), sleep=self.sleep, hosts=hosts, known=seller.known)
         resources = replace(self.resources, fetcher=fetcher, secret=self._secret)
         try:
             with capture_logs() as logs:
@@ -175,7 +175,7 @@ class Ground:
                     seller.addresses.get(proxy, proxy.url),
                 )
 
-    async def _sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.log.append(Slept(seconds))
         await asyncio.sleep(0)
 

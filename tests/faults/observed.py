@@ -22,8 +22,9 @@ WHERE a.id = $1 ORDER BY r.started_at DESC LIMIT 1
 """
 _KEPT = """
 SELECT count(*) FILTER (WHERE part > 0) AS parts, count(body) AS bodies, count(payload) AS pages,
+       string_agg(coalesce(convert_to(payload::text, 'UTF8'), body), '') AS bytes,
        (SELECT count(*) FROM collect.quarantine q WHERE q.marketplace_account_id = $1) AS quarantined,
-       string_agg(coalesce(convert_to(payload::text, 'UTF8'), body), '') AS bytes
+       (SELECT string_agg(body, '') FROM collect.quarantine q WHERE q.marketplace_account_id = $1) AS set_aside
 FROM raw.payload WHERE marketplace_account_id = $1
 """
 
@@ -37,7 +38,7 @@ class Observed:
     stored: Stored
     wait: timedelta | None
     said: str  # what people can read of it
-    bytes: bytes  # all that is stored as data
+    bytes: bytes  # all bodies that are stored, those in quarantine too
 
 
 async def observe(ground: Ground, seller: Seller, alarms: Sequence[str]) -> Observed:
@@ -51,7 +52,8 @@ async def observe(ground: Ground, seller: Seller, alarms: Sequence[str]) -> Obse
         reactions.append(Reaction.SHUT)
     if alarms:
         reactions.append(Reaction.ALARM)
-    return Observed(tuple(reactions), error, _stored(kept), run["wait"], run["said"], kept["bytes"] or b"")
+    bodies = (kept["bytes"] or b"") + (kept["set_aside"] or b"")
+    return Observed(tuple(reactions), error, _stored(kept), run["wait"], run["said"], bodies)
 
 
 def steps(log: Sequence[object], seen: Sequence[Seen]) -> Iterator[Reaction]:
@@ -75,11 +77,15 @@ def steps(log: Sequence[object], seen: Sequence[Seen]) -> Iterator[Reaction]:
 
 
 def _step(before: Sent, now: Sent, seen: Sequence[Seen], *, slept: bool) -> Reaction:
-    if now.number < len(seen) and "gzip" not in seen[now.number].headers.get("accept-encoding", ""):
+    if _is_plain(now, seen) and not _is_plain(before, seen):
         return Reaction.PLAIN
     if now.proxy != before.proxy:
         return Reaction.OTHER
     return Reaction.PAUSE if slept else Reaction.AT_ONCE
+
+
+def _is_plain(sent: Sent, seen: Sequence[Seen]) -> bool:
+    return sent.number < len(seen) and seen[sent.number].headers.get("accept-encoding") == "identity"
 
 
 def _is_half(request: Request, of: Request) -> bool:

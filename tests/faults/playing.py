@@ -9,7 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from sandbox.faults.answers import STRAY, Reply
+from sandbox.faults.answers import Reply
 from sandbox.faults.case import (
     Answers,
     Case,
@@ -89,7 +89,7 @@ async def _run(ground: Ground, seller: Seller, hosts: dict[str, str]) -> Observe
     alarms = await ground.run(seller, hosts=hosts)
     seen = await observe(ground, seller, alarms)
     assert CANARY not in seen.said
-    assert STRAY not in seen.bytes
+    assert b"666" not in seen.bytes, "what is not ours is stored"
     assert not [request for request in ground.api.seen if "cookie" in request.headers]
     if seller.players:
         tunnels = sum(len(player.asked) for player in seller.players.values())
@@ -128,10 +128,10 @@ def can_help(case: Case, play: Play) -> bool:
 
 def assert_as_told(case: Case, seen: Observed) -> None:
     """Assert that a case that lasted ended as the catalogue says."""
-    assert seen.reactions == case.reactions, seen.said
+    assert seen.reactions == case.reactions, [*seen.reactions, seen.said]
     blame = seen.error.blame.value if seen.error is not None else "nobody"
     assert blame == case.blame.value, seen.said
-    assert seen.stored is case.stored
+    assert seen.stored is case.stored, seen.said
     if case.wait is not None:
         assert seen.wait is not None
         assert case.wait - _JITTER < seen.wait < case.wait * 1.1 + _JITTER
@@ -142,7 +142,9 @@ def assert_overcome(case: Case, play: Play, seen: Observed, cost: Cost) -> None:
     tried = [reaction for reaction in case.reactions if reaction in _TRYING]
     of_proxy = isinstance(play, Tunnels) or (isinstance(play, Nowhere) and play.of == "proxies")
     until = tried.index(Reaction.OTHER) if of_proxy else 0  # the proxy goes on until another one is tried
-    assert [each for each in seen.reactions if each is not Reaction.ALARM] == tried[: until + 1], seen.said
+    told = [*seen.reactions, seen.said]
+    assert list(seen.reactions[: until + 1]) == tried[: until + 1], told
+    assert set(seen.reactions) <= {*tried, Reaction.ALARM}, told
     assert seen.error is None
     assert seen.stored is (Stored.PARTS if case.stored is Stored.PARTS else Stored.PAGE)
     assert cost is case.cost
