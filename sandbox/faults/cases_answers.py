@@ -216,6 +216,7 @@ CASES = (
         plays=(Answers(Reply(503, b"{}", {"Retry-After": "60"})),),
         blame=Blame.API,
         reactions=(Reaction.PUT_OFF,),
+        wait=_MINUTE,
     ),
     Case(
         name="host-down",

@@ -164,5 +164,9 @@ async def _descriptors_without(pools: Pools) -> int:
     counts = []
     for _ in range(20):  # the players close theirs in their own time
         await asyncio.sleep(0.02)
-        counts.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        counts.append(_descriptors())
     return min(counts)
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
