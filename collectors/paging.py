@@ -1,8 +1,9 @@
 """The ways in which APIs page, each as a function that builds a stream's `pages`.
 
 A helper is told how to ask (`get`, `post`) and where the rows and the cursor stand in the answer. It reads both
-strictly: what is missing or of another type raises Malformed before anything is kept, and a cursor that stands still
-raises NoProgress. Every helper can go on from the cursor of any page it has yielded.
+strictly: what is missing or of another type raises Malformed before anything is kept. NoProgress is raised here only
+for what it takes the rows to see; `worker/guard.py` holds every stream to a cursor that moves. Every helper can go on
+from the cursor of any step it has yielded.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 
 from collectors.envelope import Envelope, Rows
-from collectors.errors import Malformed, NoProgress, SplitWindow
-from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Mark, Page, Pages, Request, Walk
+from collectors.errors import Malformed, NoProgress, SplitWindow, Unacceptable
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Skip, Step, Walk
 
 Ask = Callable[[Walk, Cursor], Request]
 Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stands → what the request says of it
 Path = str | Callable[[Walk, Cursor], str]
+
+_REFUSED = "refused"  # in the cursor: the answer of the page before was
 
 
 def get(host: str, path: Path, query: Part = lambda _, at: at, *, buckets: tuple[Bucket, ...] | None = None) -> Ask:
@@ -53,29 +56,38 @@ def post(
 
 
 def by_offset(
-    ask: Ask, *, rows: str, pinned: str | None = None, pin_as: str = "pin", deepest: int | None = None
+    ask: Ask, *, rows: str, size: int, pinned: str | None = None, pin_as: str = "pin", deepest: int | None = None
 ) -> Pages:
-    """Skip what was read, until an empty page. `ask` is given {"offset"}, and {pin_as} from the second page on.
+    """Skip what was read, until an empty page. `ask` is given {"offset", "limit"}, and {pin_as} after the first page.
 
-    A short page ends nothing: servers cap pages silently. `pinned` is the path of a value of the first answer that
-    all later pages must repeat (a snapshot's time). Beyond `deepest` rows the API refuses: the window is split.
+    A short page ends nothing: servers cap pages silently. `size` is the largest page that can be asked for. `pinned` is
+    the path of a value of the first answer that all later pages must repeat (a snapshot's time). Beyond `deepest` rows
+    the API refuses: the window is split. Behind one answer that is refused it goes on, but not behind two in a row.
     """
     envelope = Envelope(rows) if pinned is None else Envelope(rows, pin=(pinned, str))
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
-        at = dict(walk.cursor or {"offset": 0})
-        before: int | None = None
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        at = {"offset": 0, **(walk.cursor or {})}
+        limit = walk.limit(size)
+        largest = 0
         while True:
             if deepest is not None and at["offset"] > deepest:
                 raise SplitWindow(f"more than {deepest} rows in one window")
-            answer = await fetch(ask(walk, at))
-            read = envelope.read(answer)
+            refused_before = at.pop(_REFUSED, False)
+            try:
+                answer = await fetch(ask(walk, {**at, "limit": limit}))
+                read = envelope.read(answer)
+            except Unacceptable as error:
+                if refused_before or (pinned is not None and pin_as not in at):
+                    raise
+                # Servers cap pages silently: behind it is where a page as large as those before it would end.
+                at |= {"offset": at["offset"] + (largest or limit), _REFUSED: True}
+                yield Skip(error, dict(at))
+                continue
             if pinned is not None:
                 at.setdefault(pin_as, read["pin"])
-            if read.rows and hash(answer.body) == before:
-                raise NoProgress("the page is the one before it: the offset is ignored", answer)
-            before = hash(answer.body)
             at["offset"] += len(read.rows)
+            largest = max(largest, len(read.rows))
             yield Page(answer=answer, records=len(read.rows), cursor=dict(at), last=not read.rows)
             if not read.rows:
                 return
@@ -104,15 +116,15 @@ def by_cursor(
         values["total"] = (total, int)
     envelope = Envelope(rows, **values)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = str((walk.cursor or {}).get("cursor", ""))
         while True:
             answer = await fetch(ask(walk, {"cursor": at}))
             read = envelope.read(answer)
             following_one = read["following"] or ""
             there_is_more = read["more"] if more is not None else bool(following_one and (read.rows or not empty_ends))
-            if there_is_more and following_one in {"", at}:
-                raise NoProgress("the cursor of the next page is the one of this page", answer)
+            if there_is_more and not following_one:
+                raise NoProgress("there is more, and no cursor to ask for it by", answer)
             yield Page(
                 answer=answer,
                 records=len(read.rows),
@@ -134,7 +146,7 @@ def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
     """
     envelope = Envelope(rows)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         after = int((walk.cursor or {"after": 0})["after"])
         while True:
             answer = await fetch(ask(walk, {"after": after}))
@@ -160,7 +172,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
     envelope = Envelope(rows)
     keys = Envelope(rows, **at)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         key = dict(walk.cursor or begin(walk.window.start if walk.window else walk.since))
         while True:
             answer = await fetch(ask(walk, key))
@@ -168,10 +180,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
                 yield Page(answer=answer, records=0, cursor=dict(key), last=True)
                 return
             read = keys.read(answer)
-            following = {name: read[name] for name in at}
-            if following == key:
-                raise NoProgress("the key of the next page is the one of this page", answer)
-            key = following
+            key = {name: read[name] for name in at}
             yield Page(answer=answer, records=len(read.rows), cursor=dict(key))
 
     return pages
@@ -195,7 +204,7 @@ def by_watermark(
     """
     envelope = Envelope(rows)
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {"since": begin(walk.window.start if walk.window else walk.since), "seen": None})
         while True:
             answer = await fetch(ask(walk, at))

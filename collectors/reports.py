@@ -14,7 +14,7 @@ from datetime import timedelta
 from collectors.envelope import Envelope
 from collectors.errors import Later, NotReady, SplitWindow
 from collectors.paging import Ask
-from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Walk
+from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
     """
     envelope = Envelope(id=(report_id, str))
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
             at = {"report": envelope.read(await fetch(create(walk, {})))["id"]}

@@ -11,7 +11,10 @@ import enum
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collectors.errors import Unacceptable
 
 Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
 Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
@@ -155,6 +158,11 @@ class Walk:
     slice: str = ""
     window: Window | None = None
     cursor: Cursor | None = None  # None at the beginning
+    smaller: int = 0  # how often its pages had to be halved
+
+    def limit(self, most: int) -> int:
+        """Return how many records to ask for at once, where the API takes `most`."""
+        return max(1, most >> self.smaller)
 
     @property
     def span(self) -> Window:
@@ -188,8 +196,17 @@ class Mark:
     cursor: Cursor
 
 
+@dataclass(frozen=True)
+class Skip:
+    """Set this answer aside and go on behind it, at `cursor`: the walk will never be complete."""
+
+    error: Unacceptable
+    cursor: Cursor
+
+
+Step = Page | Mark | Skip
 Fetch = Callable[[Request], Awaitable[Answer]]
-Pages = Callable[[Fetch, Walk], AsyncGenerator[Page | Mark, None]]
+Pages = Callable[[Fetch, Walk], AsyncGenerator[Step, None]]
 
 
 @dataclass(frozen=True, kw_only=True)

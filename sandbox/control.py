@@ -82,11 +82,23 @@ def _fail(box: "Sandbox", body: Fields) -> dict[str, str]:
     return {}
 
 
+def _revoke(box: "Sandbox", body: Fields) -> dict[str, str]:
+    body.only("marketplace", "seller")
+    marketplace, seller = body.choice("marketplace", tuple(box.marketplaces)), body.text("seller")
+    box.revoke(marketplace, seller)
+    return {"secret": box.credentials(marketplace, seller)}
+
+
 _READS: Mapping[str, Callable[["Sandbox", Fields], object]] = {
     "/served": lambda box, _: as_rows(box.ledger.served),
     "/violations": lambda box, _: as_rows(box.ledger.violations),
-    "/requests": lambda box, _: dict(box.ledger.requests),
+    "/requests": lambda box, _: box.requests(),
+    "/refused": lambda box, _: box.refused(),
     "/records": _records,
     "/clock": _now,
 }
-_WRITES: Mapping[str, Callable[["Sandbox", Fields], object]] = {"/clock": _move_clock, "/fail": _fail}
+_WRITES: Mapping[str, Callable[["Sandbox", Fields], object]] = {
+    "/clock": _move_clock,
+    "/fail": _fail,
+    "/revoke": _revoke,
+}

@@ -4,7 +4,8 @@ import base64
 import binascii
 import hmac
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID
@@ -33,6 +34,11 @@ class Issuer:
     """Issues and verifies the secrets of one seed."""
 
     seed: int
+    _revoked: Counter[str] = field(default_factory=Counter, compare=False)  # how often, by marketplace and seller
+
+    def revoke(self, marketplace: str, seller: str) -> None:
+        """Refuse every secret of the seller that was issued until now; those issued from now on are others."""
+        self._revoked[f"{marketplace}/{seller}"] += 1
 
     def seller(self, marketplace: str, number: int) -> str:
         """The id of the n-th seller: Wildberries a UUID, Ozon and Yandex Market digits."""
@@ -49,7 +55,7 @@ class Issuer:
             "ent": 1,
             "exp": int(expires.timestamp()),
             "for": "self",
-            "id": str(UUID(bytes=self._proof("token", seller)[:16], version=4)),
+            "id": self._token_id(seller),
             "s": categories,
             "sid": seller,
             "t": False,
@@ -58,10 +64,10 @@ class Issuer:
         return f"{signed}.{self._signature(signed)}"
 
     def ozon(self, seller: str) -> dict[str, str]:
-        return {"client_id": seller, "api_key": str(UUID(bytes=self._proof("ozon", seller)[:16], version=4))}
+        return {"client_id": seller, "api_key": str(UUID(bytes=self._secret_proof("ozon", seller)[:16], version=4))}
 
     def yandex_market(self, seller: str) -> str:
-        proof = self._proof("yandex_market", seller).hex()
+        proof = self._secret_proof("yandex_market", seller).hex()
         return f"ACMA:{proof[:40]}{int(seller):x}:{proof[40:48]}"
 
     def read_wildberries(self, secret: str) -> Token:
@@ -71,10 +77,13 @@ class Issuer:
         try:
             payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
             token = Token(str(payload["sid"]), datetime.fromtimestamp(payload["exp"], UTC), int(payload["s"]))
+            token_id = str(payload["id"])
         except (ValueError, KeyError, TypeError, binascii.Error):
             raise BadCredentialError("token problem; token is malformed: could not read the claims") from None
         if not hmac.compare_digest(parts[2].encode(), self._signature(f"{parts[0]}.{parts[1]}").encode()):
             raise BadCredentialError("token problem; token signature is invalid")
+        if token_id != self._token_id(token.seller):
+            raise BadCredentialError("token problem; token was withdrawn")
         return token
 
     def read_ozon(self, client_id: str, api_key: str) -> str:
@@ -91,6 +100,12 @@ class Issuer:
         if not hmac.compare_digest(secret.encode(), self.yandex_market(seller).encode()):
             raise BadCredentialError("Api-Key is unknown")
         return seller
+
+    def _token_id(self, seller: str) -> str:
+        return str(UUID(bytes=self._secret_proof("wildberries", seller)[:16], version=4))
+
+    def _secret_proof(self, marketplace: str, seller: str) -> bytes:
+        return self._proof(marketplace, seller, str(self._revoked[f"{marketplace}/{seller}"]))
 
     def _proof(self, *parts: str) -> bytes:
         return hmac.digest(str(self.seed).encode(), "/".join(parts).encode(), sha256)

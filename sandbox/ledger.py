@@ -63,6 +63,7 @@ class Ledger:
         self.served: list[Served] = []
         self.violations: list[Violation] = []
         self.requests: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()  # for their credentials, by marketplace
         self._failures: list[Failure] = []
 
     def request(self, endpoint: Endpoint) -> None:

@@ -25,6 +25,7 @@ from sandbox.wildberries import Wildberries
 from sandbox.wire import JSON, PROBLEM, Reply, reply
 from sandbox.yandex_market import YandexMarket
 
+EGRESS = "api.ipify.org"  # answers with the address that it is asked from
 _TEXTS = (JSON, PROBLEM)
 TOKEN_LIVES = timedelta(days=180)
 
@@ -104,8 +105,8 @@ class Sandbox:
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The vendors' hosts, each with the address that plays it."""
-        return dict.fromkeys(self._stage.hosts, self.url)
+        """The vendors' hosts and EGRESS, each with the address that plays it."""
+        return dict.fromkeys((*self._stage.hosts, EGRESS), self.url)
 
     def seller(self, marketplace: str, n: int) -> str:
         """The id of the n-th seller of a marketplace. Any other id that a credential is made for is as good."""
@@ -131,6 +132,10 @@ class Sandbox:
                 return self._issuer.yandex_market(seller)
             case _:
                 raise ValueError(f"There is no marketplace {marketplace!r}.")
+
+    def revoke(self, marketplace: str, seller: str) -> None:
+        """Refuse the seller's credentials from now on; `credentials` makes others, which are good."""
+        self._issuer.revoke(marketplace, seller)
 
     def records(
         self,
@@ -166,6 +171,10 @@ class Sandbox:
         """How many of each: "wildberries/orders", "yandex_market/united_netting/create"."""
         return dict(self.ledger.requests)
 
+    def refused(self) -> dict[str, int]:
+        """How many requests of each marketplace were refused for their credentials."""
+        return dict(self.ledger.refused)
+
     def fail(
         self, marketplace: str, stream: str, status: int = 500, count: int = 1, *, body: str | None = None
     ) -> None:
@@ -177,6 +186,8 @@ class Sandbox:
         host = request.host.partition(":")[0]
         if host == control.HOST:
             return _response(request, control.answer(self, request.method, request.path, request.query, raw))
+        if host == EGRESS:
+            return _response(request, Reply(200, (request.remote or "").encode(), "text/plain"))
         if host not in self._stage.hosts:
             return _response(request, reply({"error": f"This server does not answer for {host}."}, 421))
         incoming = Incoming(request.method, host, request.path, request.headers, request.query, raw)

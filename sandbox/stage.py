@@ -66,6 +66,10 @@ class Stage:
         self._ledger.request(endpoint)
         try:
             seller = marketplace.seller(endpoint, incoming.headers, self._clock.now())
+        except Refused as refused:
+            self._ledger.refused[marketplace.name] += 1
+            return refused.reply
+        try:
             with marketplace.admit(endpoint, seller, path) as admission:
                 if admission.refusal is not None:
                     self._ledger.violation(endpoint, seller, admission.bucket, self._clock.now())

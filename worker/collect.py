@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 
-from collectors.errors import CollectError, SplitWindow, Unacceptable
+from collectors.errors import AskLess, CollectError, Later, Unacceptable
 from collectors.stream import Stream, Window
 from worker.db.progress import Lease
 from worker.db.tenancy import tenant_transaction
@@ -43,8 +43,8 @@ async def collect(
         window = windows.popleft()
         try:
             ended = await walk(keeping, window, seller, fetch, enough)
-        except SplitWindow:
-            windows.extendleft(reversed(keeping.split(window)))
+        except (AskLess, Later) as error:
+            windows.extendleft(reversed(keeping.ask_less(window, error)))
             continue
         except Unacceptable as error:
             if not keeping.can_leave(window, error):

@@ -23,6 +23,7 @@ from collectors.errors import (
     TryAgain,
     Unacceptable,
 )
+from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
@@ -87,7 +88,7 @@ class _Run:
         self._lease = lease
         self._stream = stream
         self._account = account
-        self._tally = Tally()
+        self._tally = Tally(without_keys=self._without_keys)
         self._fetch: AccountFetch | None = None
         self._keys: list[str] = []
         self._began = time.monotonic()
@@ -120,9 +121,10 @@ class _Run:
             case StreamUnavailable():
                 return self._failed(why, outcome="unavailable", state="unavailable")
             case Unacceptable():
-                return self._failed(why, outcome=QUARANTINED, quarantined=self._without_keys(error.answer))
+                return self._quarantined(why)
             case TryAgain():
-                return self._failed(why, most_attempts=_OTHERS_FAULT)
+                told = None if error.answer is None else retry_after(error.answer)
+                return self._failed(why, most_attempts=_OTHERS_FAULT, least=told)
             case CollectError():  # AskLess
                 return self._failed(why)
         log.warning("the database failed", slice=str(self._lease.key), error=why.partition("\n")[0])
@@ -152,8 +154,7 @@ class _Run:
             seconds_waited=fetch.seconds_waited if fetch else 0.0,
             proxy=", ".join(sorted(fetch.proxies)) or None if fetch else None,
             worker=self._resources.worker,
-            walk=self._tally.walk,
-            page_number=self._tally.page_number,
+            refused=self._tally.refused,
         )
         self.release()
         sessions, months = self._resources.sessions, (record.started_at,)
@@ -191,7 +192,7 @@ class _Run:
             secret=secret,
             resolve=self._secret,
             proxy_group=self._account.proxy_group,
-            proxies=[await self._proxy(row) for row in proxies],
+            proxies=await self._proxies(proxies),
         )
         deadline = self._began + SOFT_DEADLINE
         await collect(
@@ -210,12 +211,32 @@ class _Run:
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
 
+    async def _proxies(self, rows: Sequence[ProxyRow]) -> list[Proxy]:
+        """Return those whose secret can be had. Raises SecretUnavailable if none of them is left."""
+        found = []
+        for row in rows:
+            try:
+                found.append(await self._proxy(row))
+            except SecretUnavailable as error:
+                log.warning("a proxy is left out", proxy=row.name, error=str(error))
+                missing = error
+        if rows and not found:
+            raise missing
+        return found
+
     async def _proxy(self, row: ProxyRow) -> Proxy:
         credentials = None
         if row.secret_ref is not None:
             secret = await self._resources.secret(row.secret_ref, ("user", "password"))
             credentials = (secret["user"], secret["password"])
-        return Proxy(name=row.name, group=row.group, url=row.url, credentials=credentials)
+        return Proxy(
+            name=row.name,
+            group=row.group,
+            url=row.url,
+            credentials=credentials,
+            egress=row.egress,
+            most_accounts=row.most_accounts,
+        )
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
         key = self._lease.key
@@ -240,6 +261,16 @@ class _Run:
     def unfinished(self, outcome: str) -> Ending:
         return Ending(outcome=outcome, next_due_at=self._resources.clock.now(), spends_attempt=False)
 
+    def _quarantined(self, why: str) -> Ending:
+        # Everything else was done: if the answer stays as it is, its neighbours are collected when they are due.
+        live, slot = (
+            self._lease.key.lane == "live",
+            next_slot(self._lease.key, self._stream.every, self._resources.clock.now()),
+        )
+        goes_on_at = slot if live and self._tally.finished else None
+        failed = self._failed(why, outcome=QUARANTINED)
+        return replace(failed, patience=QUARANTINE_AFTER, goes_on_at=goes_on_at)
+
     def _put_off(self, why: str, wait: timedelta, outcome: str = "put off") -> Ending:
         now = self._resources.clock.now()
         return Ending(outcome=outcome, next_due_at=now, wait=wait, spends_attempt=False, error=why)
@@ -251,18 +282,16 @@ class _Run:
         outcome: str = "failed",
         state: str = "active",
         pause_account: bool = False,
-        quarantined: Answer | None = None,
         most_attempts: int | None = None,
+        least: timedelta | None = None,  # wait, as the API told
     ) -> Ending:
         return Ending(
             outcome=outcome,
             next_due_at=self._resources.clock.now(),
-            wait=_backoff(self._lease.attempts),
+            wait=max(_backoff(self._lease.attempts), least or timedelta(0)),
             error=why,
             state=state,
             pause_account=pause_account,
-            quarantined=quarantined,
-            patience=QUARANTINE_AFTER,
             most_attempts=most_attempts,
         )
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import schedule
@@ -27,9 +28,9 @@ from worker.db.tenancy import system_transaction
 from worker.functions import FUNCTIONS, cron_jobs
 from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
+from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
-from worker.http.proxies import Health
 from worker.logs import remember_secret
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
@@ -93,7 +94,7 @@ async def open_resources(
             pools=Pools(trusted(settings.ca_file)),
             limits=Limits(redis, scale=settings.rate_scale, keep=_Waits(sessions)),
             budget=ByteBudget(settings.body_budget_mb << 20),
-            health=Health(clock.now),
+            health=Health(redis),
             hosts=settings.hosts,
             now=clock.now,
         )
@@ -112,6 +113,10 @@ async def open_resources(
             asked_at = clock.wall()
             if not clock.correct((await session.execute(_NOW)).scalar_one(), asked_at):
                 log.error("the worker's clock is wrong", skew=str(clock.skew))
+        try:
+            await fetcher.limits.restore(streams)
+        except PutOff as error:
+            raise CannotStart(f"Redis went away while we started: {error}") from error
         yield resources
 
 

@@ -137,6 +137,13 @@ def _check_hosts(hosts: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({host: base.strip().rstrip("/") for host, base in hosts.items()})
 
 
+def _check_address_teller(url: str) -> str:
+    parts = _split(url)
+    if parts.scheme != "https" or not parts.hostname or parts.username is not None:
+        raise ValueError("must begin with https:// and name a host, without user and password")
+    return url.strip()
+
+
 def _existing_file(path: Path) -> Path:
     path = path.expanduser().absolute()
     if not path.is_file():
@@ -181,6 +188,8 @@ class Settings(BaseSettings):
         default_factory=lambda: MappingProxyType({})
     )
     """Where a marketplace's host really is: the sandbox, or an egress gateway. Host name to https address."""
+    egress_url: Annotated[str, AfterValidator(_check_address_teller)] = "https://api.ipify.org"
+    """Answers with the address that it is asked from, as text: for `collector proxy test`."""
     ca_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
     """Certificates (PEM) to trust beside those of certifi."""
     home: Path = Field(default_factory=_own_home)

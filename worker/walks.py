@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.errors import SplitWindow
-from collectors.stream import Stream, Watermark, Window, Windows
+from collectors.stream import Stream, Walk, Watermark, Window, Windows
 from collectors.windows import horizon, missing, stale
-from worker.db.progress import Lease, OpenWalk, gaps, unsettled
+from worker.db.position import OpenWalk, Position
+from worker.db.progress import Lease, SliceKey, gaps, unsettled
 from worker.db.requests import asked_gaps
 
 ALARMING = 3  # walks in a row that grew too old
@@ -51,6 +52,20 @@ async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetim
 def is_endless(stream: Stream, window: Window | None) -> bool:
     """Tell whether a walk is a watermark's own, without end: its pages are final as they are stored."""
     return isinstance(stream.progress, Watermark) and window is None
+
+
+def asked(position: Position, key: SliceKey, *, seller: str, since: datetime, now: datetime) -> Walk:
+    """Say what a stream is to read next, where a slice stands here."""
+    walk = position.walk
+    return Walk(
+        seller=seller,
+        since=since,
+        now=now,
+        slice=key.slice,
+        window=None if walk is None or walk.window is None else Window(*walk.window),
+        cursor=position.cursor,
+        smaller=position.smaller,
+    )
 
 
 def halves(stream: Stream, window: Window | None) -> list[Window]:

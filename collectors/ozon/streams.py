@@ -31,7 +31,11 @@ PRODUCTS = Stream(
         post(
             SELLER,
             "/v3/product/list",
-            lambda walk, at: {"filter": {"visibility": walk.slice}, "last_id": at["cursor"], "limit": 1000},
+            lambda walk, at: {
+                "filter": {"visibility": walk.slice},
+                "last_id": at["cursor"],
+                "limit": walk.limit(1000),
+            },
         ),
         rows="result.items",
         following="result.last_id",
@@ -59,7 +63,7 @@ FBS_POSTINGS = Stream(
             "/v4/posting/fbs/list",
             lambda walk, at: {
                 "filter": {"since": rfc3339(walk.span.start), "to": last_moment(walk.span.end)},  # inclusive
-                "limit": 100,
+                "limit": walk.limit(100),
                 "sort_dir": "ASC",
                 "cursor": at["cursor"] or None,
                 "with": {"analytics_data": True, "barcodes": True, "financial_data": True},

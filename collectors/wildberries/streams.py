@@ -59,11 +59,11 @@ CARDS = Stream(
         post(
             CONTENT,
             "/content/v2/get/cards/list",
-            lambda _, at: {
+            lambda walk, at: {
                 "settings": {
                     "sort": {"ascending": True},
                     "filter": {"withPhoto": -1},
-                    "cursor": {"limit": 100, **at},
+                    "cursor": {"limit": walk.limit(100), **at},
                 }
             },
         ),
@@ -84,8 +84,9 @@ PRICES_OF_GOODS = Stream(
     progress=Snapshot(),
     paging="offset until empty",
     pages=by_offset(
-        get(PRICES, "/api/v2/list/goods/filter", lambda _, at: {"limit": 1000, "offset": at["offset"]}),
+        get(PRICES, "/api/v2/list/goods/filter"),  # offset, limit
         rows="data.listGoods",
+        size=1000,
     ),
     buckets=(limit("prices", every=seconds(0.6), burst=5, base=minutes(15)),),
     every=hours(6),
@@ -114,7 +115,7 @@ FIN_DETAIL = Stream(
             lambda walk, at: {
                 "dateFrom": moscow_day(walk.span.start),
                 "dateTo": moscow_day(walk.span.end - days(1)),  # inclusive
-                "limit": 100_000,
+                "limit": walk.limit(100_000),
                 "rrdId": at["after"],
                 "period": "weekly",
             },
@@ -143,10 +144,11 @@ ORDER_FEED = Stream(
                     "start": rfc3339(walk.span.start),
                     "end": last_moment(walk.span.end),  # inclusive
                 },
-                "pagination": {"limit": 10_000, **at},
+                "pagination": dict(at),  # limit, offset, snapshotTime
             },
         ),
         rows="data.orders",
+        size=10_000,
         pinned="data.snapshotTime",
         pin_as="snapshotTime",
     ),
@@ -174,7 +176,7 @@ FEEDBACKS_OF_BUYERS = Stream(
             "/api/v1/feedbacks",
             lambda walk, at: {
                 "isAnswered": walk.slice.removeprefix("answered="),
-                "take": 5000,
+                "take": at["limit"],
                 "skip": at["offset"],
                 "order": "dateAsc",
                 "dateFrom": int(walk.span.start.timestamp()),
@@ -182,6 +184,7 @@ FEEDBACKS_OF_BUYERS = Stream(
             },
         ),
         rows="data.feedbacks",
+        size=5000,
         deepest=199_990,
     ),
     buckets=(limit("feedbacks", every=seconds(1 / 3), burst=6, base=minutes(12)),),

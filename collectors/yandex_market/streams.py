@@ -27,7 +27,7 @@ def rfc3339(at: datetime) -> str:
 
 def page_token(limit: int) -> Part:
     """Give `pageToken` and `limit`, which are query parameters even of a POST."""
-    return lambda _, at: {"limit": limit, "pageToken": at["cursor"] or None}
+    return lambda walk, at: {"limit": walk.limit(limit), "pageToken": at["cursor"] or None}
 
 
 class _Business(msgspec.Struct):

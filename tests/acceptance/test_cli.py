@@ -3,78 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from collectors.registry import STREAMS
+from tests.acceptance.commands import Collector, Said, refused
 from tests.servers import Database
-from worker.cli import app, main
+from worker.cli import app
 from worker.cli.reference import faults, pages, streams
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 CANARY = "canary-3f9d1c77"
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-Collector = Callable[..., Said]
-
-
-@pytest.fixture
-def collector(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Collector]:
-    """Run a command in this process, with nothing but a home set."""
-    for name in ("DATABASE_URL", "OWNER_DATABASE_URL", "REDIS_URL", "EMBEDDED", "HOSTS", "CA_FILE"):
-        monkeypatch.delenv(f"COLLECTOR_{name}", raising=False)
-    monkeypatch.setenv("COLLECTOR_HOME", str(tmp_path / "home"))
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        code = main(words)
-        captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    yield run
-    root.handlers, root.level = handlers, level
-
-
-@pytest.fixture
-def ready(collector: Collector, database: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Collector:
-    """The same with a migrated database and a queue."""
-    monkeypatch.setenv("COLLECTOR_DATABASE_URL", database.worker_url)
-    monkeypatch.setenv("COLLECTOR_OWNER_DATABASE_URL", database.owner_url)
-    monkeypatch.setenv("COLLECTOR_REDIS_URL", redis_url)
-    return collector
-
-
-def refused(said: Said, *fragments: str, code: int = 1) -> None:
-    assert said.code == code, said.err
-    assert said.err.startswith("collector: ")
-    assert said.err.count("\n") == 1, f"not one line: {said.err}"
-    for fragment in fragments:
-        assert fragment in said.err
-    assert not said.out
 
 
 def add_account(collector: Collector, marketplace: str = "ozon", organization: str = "Sunrise", **options: str) -> str:
@@ -104,13 +46,9 @@ def test_an_account_that_is_added_is_due_in_every_stream(ready: Collector) -> No
 
 def test_what_was_added_is_listed(ready: Collector) -> None:
     ready("org", "add", "Sunrise")
-    assert ready("proxy", "add", "one", "--group", "egress", "--url", "https://proxy.example:3128").code == 0
     account = add_account(ready, proxy_group="egress")
     assert [row["name"] for row in ready("org", "list", "--json").json] == ["Sunrise"]
     assert [row["id"] for row in ready("account", "list", "--org", "Sunrise", "--json").json] == [account]
-    assert ready("proxy", "list", "--json").json == [
-        {"name": "one", "group": "egress", "url": "https://proxy.example:3128", "secret_ref": None, "status": "active"}
-    ]
     assert "env:SHOP_SECRET" in ready("account", "list").out
 
 
@@ -198,20 +136,6 @@ def test_an_account_that_cannot_be_is_refused_and_nothing_is_written(ready: Coll
     assert ready("account", "list", "--json").json == []
     assert add().code == 0
     refused(add(), "already")
-
-
-def test_a_proxy_that_cannot_be_is_refused_without_its_password(ready: Collector) -> None:
-    def add(url: str) -> Said:
-        said = ready("proxy", "add", "one", "--group", "egress", "--url", url)
-        assert CANARY not in said.err
-        return said
-
-    refused(add("proxy.example:3128"), "must begin with http://")
-    refused(add(f"https://user:{CANARY}@proxy.example:3128"), "put them into a secret")
-    refused(add(f"https://proxy.example:{CANARY}"), "cannot be read")
-    assert ready("proxy", "list", "--json").json == []
-    assert add("https://proxy.example:3128").code == 0
-    refused(add("https://proxy.example:3129"), "say --replace")
 
 
 def test_other_mistakes_are_one_sentence(ready: Collector) -> None:

@@ -174,6 +174,20 @@ async def test_one_bad_answer_leaves_its_window_and_stops_none_of_its_neighbours
     await assert_honest(stage)
 
 
+async def test_odd_content_whose_paging_can_be_read_is_stored_and_stops_nothing(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    bodies = ['{"data": {"listGoods": [{"nmID": 1, "odd": NaN}]}}', '{"data": {"listGoods": [{"odd": "\\u0000"}]}}']
+    for body in bodies:
+        stage.box.fail("wildberries", "prices", 200, body=body)
+    async with stage.resources() as resources:
+        await collect_slice(resources, account.key("prices"), stopping=lambda: False)
+    assert await stage.value("SELECT outcome FROM collect.run") == "done"
+    odd = await stage.rows("SELECT body, body_reason FROM raw.page WHERE body IS NOT NULL ORDER BY page_number")
+    assert [row["body"].decode() for row in odd] == bodies
+    assert all(row["body_reason"] for row in odd)
+    assert await stage.value("SELECT count(*) FROM raw.page WHERE payload IS NOT NULL") > 3
+
+
 async def test_an_envelope_that_moved_for_good_is_asked_for_three_times_a_run_and_moves_nothing(
     stage: Stage, ozon: Account
 ) -> None:

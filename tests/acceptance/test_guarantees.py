@@ -125,7 +125,13 @@ async def test_a_worker_that_lost_the_lease_keeps_nothing(stage: Stage, prices: 
         stream, fetch = resources.streams["wildberries"]["prices"], await _fetch(resources, prices, "prices")
         with pytest.raises(LeaseLost):
             await collect(
-                resources, lease, stream=stream, seller=prices.seller, fetch=fetch, tally=Tally(), enough=lambda: False
+                resources,
+                lease,
+                stream=stream,
+                seller=prices.seller,
+                fetch=fetch,
+                tally=Tally(without_keys=lambda answer: answer),
+                enough=lambda: False,
             )
     assert await stage.value("SELECT count(*) FROM raw.payload") == 0
     assert await stage.value("SELECT count(*) FROM collect.walk") == 0
@@ -141,7 +147,13 @@ async def test_a_worker_that_lost_the_race_for_the_position_keeps_nothing(stage:
         for again in (False, True):
             fetch = await _fetch(resources, prices, "prices")
             bring = collect(
-                resources, lease, stream=stream, seller=prices.seller, fetch=fetch, tally=Tally(), enough=lambda: False
+                resources,
+                lease,
+                stream=stream,
+                seller=prices.seller,
+                fetch=fetch,
+                tally=Tally(without_keys=lambda answer: answer),
+                enough=lambda: False,
             )
             if not again:
                 await bring

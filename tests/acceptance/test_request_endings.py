@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collectors.registry import STREAMS
-from collectors.stream import Fetch, Mark, Page, Walk, Window
+from collectors.stream import Fetch, Step, Walk, Window
 from tests.stage import Account, Stage, hasty
 from worker.jobs import collect_slice
 
@@ -27,7 +27,7 @@ async def test_a_request_written_while_a_run_begins_is_not_closed_unserved(stage
     postings = STREAMS["ozon"]["fbs_postings"]
     asking: asyncio.Task[object] | None = None
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         if asking is not None:
             await asking
         async for step in postings.pages(fetch, walk):

@@ -24,11 +24,11 @@ WITHIN = 60.0  # seconds; a worker that takes longer hangs
 
 
 @asynccontextmanager
-async def worker(stage: Stage) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker(stage: Stage, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`collector worker`, killed on leaving if it still runs. What it says is in the stage's directory."""
     with (stage.secrets / "worker.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker.cli", "worker", env=stage.environment(), stdout=log, stderr=log
+            sys.executable, "-m", "worker.cli", "worker", env=stage.environment() | settings, stdout=log, stderr=log
         )
     try:
         yield process

@@ -11,10 +11,11 @@ import pytest
 
 from collectors.errors import SplitWindow
 from collectors.registry import STREAMS
-from collectors.stream import Fetch, Mark, Page, Walk, Windows
+from collectors.stream import Fetch, Page, Step, Walk, Windows
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage
-from worker.db.progress import OpenWalk, keep_walk
+from worker.db.position import OpenWalk
+from worker.db.progress import keep_walk
 from worker.db.tenancy import tenant_transaction
 from worker.jobs import collect_slice
 from worker.resources import Resources
@@ -33,7 +34,7 @@ async def test_a_window_that_is_too_large_is_read_in_parts_however_often_the_run
     """A run ends after each page, as one does that has to wait for its limit."""
     postings = STREAMS["ozon"]["fbs_postings"]
 
-    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         is_large = walk.span.end - walk.span.start > timedelta(hours=7)
         if is_large and walk.cursor:
             raise SplitWindow("too large")

@@ -28,6 +28,8 @@ SELECT count(*) FILTER (WHERE part > 0) AS parts, count(body) AS bodies, count(p
 FROM raw.payload WHERE marketplace_account_id = $1
 """
 
+_BY_CHANCE = timedelta(minutes=20)  # no first cool-down is as long
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -120,10 +122,14 @@ async def cost(ground: Ground, seller: Seller) -> Cost:
     """Return what is held against the proxy that the account used first."""
     if not seller.players:
         return Cost.NOTHING
-    record = ground.resources.fetcher.health._records.get(seller.own.name)
-    if record is None:
-        return Cost.NOTHING
-    return Cost.OUT if record.out_until else Cost.POINT
+    health = ground.resources.fetcher.health
+    stands = (await health.standing([seller.own]))[seller.own.name]
+    if seller.key.marketplace in stands.banned:
+        return Cost.BANNED
+    if stands.out_until is not None:
+        left = stands.out_until - ground.resources.clock.now()
+        return Cost.MENDED if left > _BY_CHANCE else Cost.OUT
+    return {0.0: Cost.NOTHING, 0.5: Cost.HALF, 1.0: Cost.POINT}[stands.faults]
 
 
 async def _is_shut(ground: Ground, seller: Seller) -> bool:

@@ -135,6 +135,14 @@ def test_hosts_are_read_from_json_and_cannot_be_changed(monkeypatch: pytest.Monk
         hosts["other.example.com"] = "https://127.0.0.1"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("url", ["http://ip.example", "ip.example", "https://", f"https://u:{ENCODED}@ip.example"])
+def test_the_teller_of_addresses_is_an_https_url_without_a_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="COLLECTOR_EGRESS_URL must begin with https://") as caught:
+        load(egress_url=url)
+    assert ENCODED not in str(caught.value)
+    assert load(egress_url="https://ip.example/plain").egress_url == "https://ip.example/plain"
+
+
 def test_home_follows_xdg_and_bears_an_empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load().home == tmp_path / ".local/share/bronze-collector"
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Organizations, accounts and proxies."""
+"""Organizations and accounts."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from uuid import UUID
 import typer
 
 from collectors.registry import streams_of
-from worker.cli.errors import Refused, refusing
+from worker.cli.errors import refusing
 from worker.cli.opening import as_admin, with_servers
 from worker.cli.tables import console, print_json, table
 from worker.cli.words import moment
 from worker.db import administration
-from worker.db.administration import NewAccount, NewProxy, Row
+from worker.db.administration import NewAccount, Row
 from worker.db.progress import AccountId
-from worker.http.proxies import parse_proxy_url
 from worker.secrets import check_ref
 from worker.settings import Settings, load
 
 org = typer.Typer(help="Organizations: the tenants. Each sees its own rows only.")
 account = typer.Typer(help="Seller accounts of the organizations.")
-proxy = typer.Typer(help="The proxies that accounts go out through.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
-SecretRef = Annotated[
-    str | None,
-    typer.Option("--secret-ref", metavar="REF", help="Where the secret is: env:NAME or file:/path, not the secret."),
-]
 
 
 def register(app: typer.Typer) -> None:
-    for name, group in (("org", org), ("account", account), ("proxy", proxy)):
+    for name, group in (("org", org), ("account", account)):
         app.add_typer(group, name=name)
 
 
@@ -151,51 +145,3 @@ def account_resume(account_id: Annotated[str, typer.Argument(metavar="ID", help=
 
     with with_servers(load()) as settings:
         console().print(f"{asyncio.run(resume(settings))} is collected again.", markup=False)
-
-
-@proxy.command("add")
-def proxy_add(
-    name: Annotated[str, typer.Argument(help="A name that no other proxy has.")],
-    *,
-    group: Annotated[str, typer.Option(help="The group of proxies that accounts name.")],
-    url: Annotated[str, typer.Option(help="https://host:port, without user and password.")],
-    secret_ref: SecretRef = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of the proxy of this name.")] = False,
-) -> None:
-    """Add a proxy. Its user and password are a secret: a JSON object with the fields user and password."""
-    with refusing("--url: "):
-        address, credentials = parse_proxy_url(url)
-    if credentials is not None:
-        raise Refused(
-            "--url: user and password do not belong in the URL: put them into a secret, "
-            'a JSON object {"user": …, "password": …}, and name that with --secret-ref'
-        )
-    if secret_ref is not None:
-        with refusing("--secret-ref: "):
-            check_ref(secret_ref)
-
-    async def add(settings: Settings) -> None:
-        async with as_admin(settings) as session:
-            new = NewProxy(name=name, group=group, url=address, secret_ref=secret_ref)
-            await administration.add_proxy(session, new, replace=replace)
-
-    with with_servers(load()) as settings:
-        asyncio.run(add(settings))
-    console().print(f"{name} is in the group {group}: {address}", markup=False)
-
-
-@proxy.command("list")
-def proxy_list(*, as_json: AsJson = False) -> None:
-    """List the proxies."""
-
-    async def read(settings: Settings) -> list[Row]:
-        async with as_admin(settings) as session:
-            return await administration.list_proxies(session)
-
-    with with_servers(load()) as settings:
-        rows = asyncio.run(read(settings))
-    if as_json:
-        print_json(rows)
-        return
-    keys = ("name", "group", "url", "secret_ref", "status")
-    console().print(table([key.replace("_", " ") for key in keys], [[row[key] for key in keys] for row in rows]))

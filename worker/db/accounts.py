@@ -29,6 +29,8 @@ class ProxyRow:
     group: str
     url: str
     secret_ref: str | None
+    egress: str | None  # the address that it was seen to go out by
+    most_accounts: int
 
 
 _ACCOUNT = text("""
@@ -37,8 +39,8 @@ FROM core.marketplace_account WHERE organization_id = :organization_id AND id = 
 """)
 
 _PROXIES = text("""
-SELECT name, proxy_group AS "group", url, secret_ref FROM core.proxy
-WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
+SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, max_accounts AS most_accounts
+FROM core.proxy WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
 """)
 
 _PAUSE = text("""

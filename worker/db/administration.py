@@ -44,6 +44,7 @@ class NewProxy:
     group: str
     url: str
     secret_ref: str | None = None
+    max_accounts: int = 20
 
 
 _MAY_BECOME = text("""
@@ -97,20 +98,36 @@ UPDATE collect.stream_state SET attempts = 0, not_before = NULL
 WHERE marketplace_account_id = :account_id AND state = 'active' AND last_error IS NOT NULL
 """)
 
-_ADD_PROXY = text("""
-INSERT INTO core.proxy (name, proxy_group, url, secret_ref) VALUES (:name, :group, :url, :secret_ref)
-ON CONFLICT (name) DO NOTHING RETURNING id
-""")
+_ADD_PROXY = """
+INSERT INTO core.proxy (name, proxy_group, url, secret_ref, max_accounts)
+VALUES (:name, :group, :url, :secret_ref, :max_accounts) ON CONFLICT (name)
+"""
 
-_REPLACE_PROXY = text("""
-INSERT INTO core.proxy (name, proxy_group, url, secret_ref) VALUES (:name, :group, :url, :secret_ref)
-ON CONFLICT (name) DO UPDATE
-SET proxy_group = excluded.proxy_group, url = excluded.url, secret_ref = excluded.secret_ref, status = 'active'
+_ADD_NEW_PROXY = text(f"{_ADD_PROXY} DO NOTHING RETURNING id")
+
+# The address that it goes out by belongs to what was there before.
+_REPLACE_PROXY = text(f"""{_ADD_PROXY} DO UPDATE
+SET proxy_group = excluded.proxy_group, url = excluded.url, secret_ref = excluded.secret_ref, status = 'active',
+    max_accounts = excluded.max_accounts, egress = NULL
 RETURNING id
 """)
 
 _PROXIES = text("""
-SELECT name, proxy_group AS "group", url, secret_ref, status FROM core.proxy ORDER BY proxy_group, name
+SELECT name, proxy_group AS "group", url, secret_ref, status, max_accounts, host(egress) AS egress
+FROM core.proxy ORDER BY proxy_group, name
+""")
+
+_SEE_EGRESS = text("""
+UPDATE core.proxy SET egress = CAST(:egress AS text)::inet
+WHERE name = :name AND host(egress) IS DISTINCT FROM :egress
+""")
+
+_REMOVE_PROXY = text("DELETE FROM core.proxy WHERE name = :name RETURNING proxy_group")
+
+_LEFT_WITHOUT = text("""
+SELECT count(*) FROM core.marketplace_account
+WHERE proxy_group = :group
+  AND NOT EXISTS (SELECT FROM core.proxy WHERE proxy_group = :group AND status = 'active')
 """)
 
 _NOW = text("SELECT clock_timestamp()")
@@ -204,14 +221,38 @@ async def add_proxy(session: AsyncSession, proxy: NewProxy, *, replace: bool = F
     """Write a proxy down. `replace`: in place of the one of this name, if there is one."""
     _refuse_blank("a proxy's name", proxy.name)
     _refuse_blank("a proxy group's name", proxy.group)
-    values = {"name": proxy.name, "group": proxy.group, "url": proxy.url, "secret_ref": proxy.secret_ref}
-    written = await session.execute(_REPLACE_PROXY if replace else _ADD_PROXY, values)
+    values = {
+        "name": proxy.name,
+        "group": proxy.group,
+        "url": proxy.url,
+        "secret_ref": proxy.secret_ref,
+        "max_accounts": proxy.max_accounts,
+    }
+    written = await session.execute(_REPLACE_PROXY if replace else _ADD_NEW_PROXY, values)
     if written.scalar_one_or_none() is None:
         raise NotPossible(f"there is a proxy {proxy.name!r} already: choose another name, or say --replace")
 
 
 async def list_proxies(session: AsyncSession) -> list[Row]:
     return [dict(row) for row in (await session.execute(_PROXIES)).mappings()]
+
+
+async def see_egress(session: AsyncSession, proxy: str, egress: str) -> None:
+    """Write down the address that a proxy was seen to go out by."""
+    await session.execute(_SEE_EGRESS, {"name": proxy, "egress": egress})
+
+
+async def remove_proxy(session: AsyncSession, name: str, *, force: bool = False) -> None:
+    """Take a proxy out. `force`: even if accounts are left that may then not go out at all."""
+    group = (await session.execute(_REMOVE_PROXY, {"name": name})).scalar_one_or_none()
+    if group is None:
+        raise NotPossible(f"no proxy is called {name!r}: `collector proxy list` shows those there are")
+    left = (await session.execute(_LEFT_WITHOUT, {"group": group})).scalar_one()
+    if left and not force:
+        raise NotPossible(
+            f"{name} is the last proxy of the group {group!r}, which accounts use ({left}): "
+            "add another first, or say --force to stop them"
+        )
 
 
 def _refuse_blank(what: str, value: str) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from collectors.stream import Answer
 from worker.db.accounts import pause_account
-from worker.db.models import Quarantined, Run
-from worker.db.progress import Lease, OpenWalk
+from worker.db.models import Run
+from worker.db.progress import Lease
+from worker.db.quarantine import Refused, set_aside
 from worker.db.requests import close_requests
 from worker.logs import mask_text
 
@@ -35,8 +35,10 @@ class Ending:
     error: str | None = None
     state: str = "active"
     pause_account: bool = False
-    quarantined: Answer | None = field(default=None, repr=False)
-    patience: int = 1  # as many unacceptable answers in a row, and the slice waits for a person
+    patience: int = (
+        1  # after as many runs in a row that ended with an unacceptable answer, the slice waits for a person
+    )
+    goes_on_at: datetime | None = None  # … or goes on then, for the answer kept it from nothing else
     closes_requests: bool = False
 
 
@@ -52,8 +54,7 @@ class RunRecord:
     seconds_waited: float
     proxy: str | None
     worker: str
-    walk: OpenWalk | None  # where it ended
-    page_number: int
+    refused: Sequence[Refused] = field(repr=False)  # that are not in quarantine yet
 
 
 # A request that was written while the run was under way makes the slice due again at once.
@@ -92,11 +93,14 @@ ORDER BY started_at DESC LIMIT :enough
 
 
 async def _is_out_of_patience(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
-    """Tell whether this answer and those of the runs before it, with no page in between, are too many."""
+    """Tell whether this answer and those of the runs before it are too many.
+
+    A page in between begins the count again, unless all that was left to do was done each time.
+    """
     in_a_row, kept = 1, record.pages
     values = {"since": lease.taken_at - timedelta(days=7), "until": lease.taken_at, "enough": ending.patience}
     for run in await session.execute(_EARLIER_RUNS, {**lease.key.columns(), **values}):
-        if kept or run.outcome != QUARANTINED:
+        if (kept and ending.goes_on_at is None) or run.outcome != QUARANTINED:
             break
         in_a_row, kept = in_a_row + 1, run.pages
     return in_a_row >= ending.patience
@@ -105,7 +109,10 @@ async def _is_out_of_patience(session: AsyncSession, lease: Lease, ending: Endin
 async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
     """Give the lease back and write the run down. False, and nothing is written, if the lease was no longer ours."""
     key = lease.key
-    if ending.quarantined is not None and await _is_out_of_patience(session, lease, ending, record):
+    gives_up = ending.outcome == QUARANTINED and await _is_out_of_patience(session, lease, ending, record)
+    if gives_up and ending.goes_on_at is not None:
+        ending = replace(ending, next_due_at=ending.goes_on_at, wait=None)
+    elif gives_up:
         ending = replace(ending, state="quarantined")
     given_back = await session.execute(
         _GIVE_BACK,
@@ -125,11 +132,10 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
     if given_back.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
         return False
     await session.execute(insert(Run).values(_run(lease, ending, record)))
-    if ending.quarantined is not None:
-        await session.execute(insert(Quarantined).values(_quarantined(lease, ending, record, ending.quarantined)))
+    await set_aside(session, key, record.refused)
     if ending.pause_account:
         await pause_account(session, key, ending.error or ending.outcome)
-    if ending.closes_requests or ending.state != "active":
+    if ending.closes_requests or gives_up or ending.state != "active":
         outcome = "collected" if ending.closes_requests and key.lane == "live" else ending.outcome
         await close_requests(session, key, outcome=outcome, before=lease.serves_until)
     return True
@@ -145,7 +151,7 @@ def sayable(why: str) -> str:
 
 def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:
     return {
-        **_key_columns(lease),
+        **lease.key.account_columns(),
         "id": uuid7(),
         "started_at": record.started_at,
         "finished_at": text("clock_timestamp()"),
@@ -159,23 +165,3 @@ def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:
         "worker": record.worker,
         "error": ending.error,
     }
-
-
-def _quarantined(lease: Lease, ending: Ending, record: RunRecord, answer: Answer) -> dict[str, Any]:
-    return {
-        **_key_columns(lease),
-        "walk_id": record.walk and record.walk.id,
-        "walk_started_at": record.walk and record.walk.started_at,
-        "page_number": record.page_number,
-        "request": msgspec.json.encode(answer.request.stored()).decode(),
-        "status": answer.status,
-        "content_type": answer.content_type,
-        "body": answer.body,
-        "reason": ending.error or ending.outcome,
-    }
-
-
-def _key_columns(lease: Lease) -> dict[str, Any]:
-    columns = lease.key.columns()
-    columns["marketplace_account_id"] = columns.pop("account_id")
-    return columns

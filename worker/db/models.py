@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import BYTEA, DOUBLE_PRECISION, INTERVAL, TSTZMULTIRANGE, TSTZRANGE, Range
+from sqlalchemy.dialects.postgresql import BYTEA, DOUBLE_PRECISION, INET, INTERVAL, TSTZMULTIRANGE, TSTZRANGE, Range
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -138,6 +138,8 @@ class Proxy(Table):
     status: Mapped[str] = mapped_column(server_default="active")
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    max_accounts: Mapped[int] = mapped_column(server_default="20")
+    egress: Mapped[str | None] = mapped_column(INET)
 
 
 class AuditEntry(Table):
@@ -354,6 +356,9 @@ class Quarantined(Table):
     body: Mapped[bytes | None]
     reason: Mapped[str]
     replayed_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    sha256: Mapped[bytes | None]
+    position: Mapped[str | None] = mapped_column(JsonText)
 
 
 class Bucket(Table):

@@ -25,7 +25,8 @@ from uuid_utils.compat import uuid7
 from collectors.stream import Page, Spooled
 from worker.db.bodies import A_FILE, stored
 from worker.db.models import Payload
-from worker.db.progress import EarlierWalk, OpenWalk, SliceKey
+from worker.db.position import EarlierWalk, OpenWalk
+from worker.db.progress import SliceKey
 
 # What PostgreSQL says of one bad value (22…) or of too deep a nesting; its neighbours are innocent.
 _BAD_VALUE = ("22", "54001")

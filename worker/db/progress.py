@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, NewType
 from uuid import UUID, uuid4
 
-import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Window
+from worker.db.position import EarlierWalk, OpenWalk, Position, decode, encode
 from worker.db.tenancy import OrganizationId
 
 AccountId = NewType("AccountId", UUID)
@@ -53,36 +53,11 @@ class SliceKey:
             "lane": self.lane,
         }
 
-
-class EarlierWalk(msgspec.Struct, frozen=True):
-    """The last complete walk of the same window or snapshot, whose equal pages need not be stored again."""
-
-    id: UUID
-    started_at: datetime
-    completed_at: datetime | None = None  # None: written by an earlier release
-
-
-class OpenWalk(msgspec.Struct, frozen=True):
-    """The walk under way. A watermark's endless walk has none: its pages are final as they are stored."""
-
-    id: UUID
-    started_at: datetime
-    window: tuple[datetime, datetime] | None = None
-    pages: int = 0
-    records: int = 0
-    declared_total: int | None = None
-    total_changed: bool = False
-    earlier: EarlierWalk | None = None
-
-
-class Position(msgspec.Struct, frozen=True):
-    """Where a slice and lane stand: exactly behind what is stored."""
-
-    cursor: Any = None  # None: at the beginning
-    walk: OpenWalk | None = None
-    pages: int = 0  # of a watermark: how many pages it has stored
-    given_up: int = 0  # walks in a row that grew too old to go on with
-    parts: tuple[tuple[datetime, datetime], ...] = ()  # of a window that was too large, still to be read
+    def account_columns(self) -> dict[str, Any]:
+        """Return the columns by the names that the tables have."""
+        columns = self.columns()
+        columns["marketplace_account_id"] = columns.pop("account_id")
+        return columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +92,13 @@ WHERE {_OF_LANE} AND state = 'active' AND next_due_at <= clock_timestamp()
   AND EXISTS (SELECT FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
               WHERE a.organization_id = s.organization_id AND a.id = s.marketplace_account_id
                 AND a.status = 'active' AND o.status = 'active')
+RETURNING position, version, attempts, clock_timestamp() AS taken_at
+""")
+
+# For an administrator, whose transaction is the whole of it: due or not, and set aside or not.
+_TAKE_OVER = text(f"""
+UPDATE collect.stream_state SET lease_token = :token, lease_until = clock_timestamp() + :life
+WHERE {_OF_LANE} AND state <> 'retired' AND (lease_until IS NULL OR lease_until <= clock_timestamp())
 RETURNING position, version, attempts, clock_timestamp() AS taken_at
 """)
 
@@ -190,18 +172,20 @@ WHERE {_OF_KEY} AND w.completed_at IS NOT NULL AND w.superseded_at IS NULL AND w
 _WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {_OF_KEY}")
 
 
-def encode(position: Position) -> str:
-    return msgspec.json.encode(position).decode()
-
-
-def decode(stored: str | None) -> Position:
-    return Position() if stored is None else msgspec.json.decode(stored, type=Position)
-
-
 async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
     """Take the lease if the slice is due, active and nobody's; None otherwise. Counts an attempt."""
+    return await _take(session, key, _TAKE)
+
+
+async def take_lease_over(session: AsyncSession, key: SliceKey) -> Lease | None:
+    """Take the lease of a slice that is nobody's, as an administrator may; None if a worker is at it, or it is gone."""
+    return await _take(session, key, _TAKE_OVER)
+
+
+async def _take(session: AsyncSession, key: SliceKey, statement: TextClause) -> Lease | None:
     token = uuid4()
-    row = (await session.execute(_TAKE, {**key.columns(), "token": token, "life": LEASE})).mappings().one_or_none()
+    taken = await session.execute(statement, {**key.columns(), "token": token, "life": LEASE})
+    row = taken.mappings().one_or_none()
     if row is None:
         return None
     return Lease(

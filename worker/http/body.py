@@ -192,8 +192,17 @@ async def _read_data(chunks: AsyncIterator[bytes], decoder: Decoder, growing: _G
                 await growing.add(piece)
         except Broken:
             raise Later(f"{_named(answer)} is broken: it cannot be unpacked", answer=answer, blame=Blame.PATH) from None
+    _check_end(decoder, growing, answer)
+
+
+def _check_end(decoder: Decoder, growing: _Growing, answer: Answer) -> None:
     if not decoder.complete:
         raise Later(f"{_named(answer)} is cut off: its compression does not end", answer=answer, blame=Blame.PATH)
+    if "content-length" in answer.headers or "transfer-encoding" in answer.headers or decoder.tells_its_end:
+        return
+    # It ends where the connection does, and that may have been cut. JSON shows it; a file does not.
+    if growing.size and (answer.request.file or growing.ending not in {b"}", b"]"}):
+        raise Later(f"{_named(answer)} may be cut off: nothing tells its end", blame=Blame.PATH)
 
 
 class _Growing:
@@ -208,16 +217,23 @@ class _Growing:
         self._held = 0
         self._memory = io.BytesIO()  # not a list of pieces, which may be a byte each
         self._beginning = b""
+        self._tail = b""
         self._spool: Spool | None = None
 
     @property
     def beginning(self) -> bytes:
         return self._beginning or self._memory.getvalue()[:ERROR_CAP]
 
+    @property
+    def ending(self) -> bytes:
+        """The last byte that is no space."""
+        return self._tail.rstrip()[-1:]
+
     async def add(self, piece: bytes) -> None:
         if self._spool is None:
             await self._grow(len(piece))
         self._memory.write(piece)
+        self._tail = (self._tail + piece[-64:])[-64:]
         self.size += len(piece)
         if self._memory.tell() >= PART:
             await self._spill()

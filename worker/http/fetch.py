@@ -16,11 +16,12 @@ from collectors.errors import AccountRefused, Blame, Later, Malformed, OtherProx
 from collectors.refusals import judge_status
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
+from worker.http.health import Health
 from worker.http.hosts import Hosts
 from worker.http.limits import Limits, bucket_key, concerned
 from worker.http.phases import Attempt, DeadConnection, NotSent
 from worker.http.pools import Pools
-from worker.http.proxies import Health, Proxy, choose
+from worker.http.proxies import Proxy
 from worker.http.retry import NewKey, may_help, repeating
 from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
@@ -86,6 +87,8 @@ class _Task:
     request: Request
     target: Target
     failed: list[Proxy] = field(default_factory=list)
+    failure: TryAgain | None = None  # of the last attempt
+    is_spent: bool = False  # no other proxy is usable
     suspected: list[tuple[Proxy, OtherProxy]] = field(default_factory=list)  # it may have been the API as well
     lost_on_the_way: int = 0  # attempts
 
@@ -128,7 +131,7 @@ class AccountFetch:
 
     def _may_help(self, error: BaseException, task: _Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
-        if isinstance(error, OtherProxy) and len(task.failed) >= len(self._group_proxies):
+        if task.is_spent:
             return False
         if isinstance(error, Later) and not self._fetcher.known.may_retry(task.request.host):
             return False
@@ -155,22 +158,26 @@ class AccountFetch:
             await self._blame(task, proxy, error)
             raise
         if proxy is not None:
-            await self._fetcher.health.ok(proxy)
-        for suspect, _ in task.suspected:  # another proxy got data, so it was not the API
-            await self._fetcher.health.fault(suspect)
+            await self._fetcher.health.ok(proxy, self._marketplace.name)
+        for suspect, failure in task.suspected:  # another proxy got data, so it was not the API
+            if failure.blame is Blame.PAIR:
+                await self._fetcher.health.ban(suspect, self._marketplace.name)
+            else:
+                await self._fetcher.health.fault(suspect, points=failure.points, lasting=failure.lasting)
         return answer
 
     async def _blame(self, task: _Task, proxy: Proxy | None, error: TryAgain) -> None:
         """Tell whose fault a failed attempt was, and see that the next one avoids it."""
         log.info("attempt failed", error=str(error), blame=error.blame, proxy=None if proxy is None else proxy.name)
+        task.failure = error
         known, health = self._fetcher.known, self._fetcher.health
         match error:
-            case OtherProxy(blame=Blame.PROXY) if proxy is not None:
-                task.failed.append(proxy)
-                await health.fault(proxy)
             case OtherProxy() if proxy is not None:
                 task.failed.append(proxy)
-                task.suspected.append((proxy, error))
+                if error.blame is Blame.PROXY:
+                    await health.fault(proxy, points=error.points, lasting=error.lasting)
+                else:
+                    task.suspected.append((proxy, error))
             case Later(blame=Blame.API):
                 known.fault(task.request.host)
             case Later(blame=Blame.PATH):
@@ -179,8 +186,8 @@ class AccountFetch:
                 if error.answer is not None:  # it came and could not be unpacked: perhaps it can be had as it is
                     task.target = replace(task.target, headers={**task.target.headers, "Accept-Encoding": "identity"})
                 if proxy is not None:
-                    await health.fault(proxy)
-                    if task.lost_on_the_way > 1:
+                    await health.fault(proxy, points=0.5)
+                    if task.lost_on_the_way > 1 and len(self._group_proxies) > 1:
                         task.failed.append(proxy)
             case NewKey():
                 task.target = self._addressed(task.request)
@@ -194,9 +201,17 @@ class AccountFetch:
                 f"proxy group {self._group!r} has no proxy: add one, or take the account out of the group",
                 wait=_NO_PROXY_WAIT,
             )
-        usable = await self._fetcher.health.usable(self._group_proxies)
-        left = [proxy for proxy in usable if proxy not in task.failed]
-        return choose(left or [proxy for proxy in self._group_proxies if proxy not in task.failed], self._account_id)
+        proxy = await self._fetcher.health.choose(
+            self._group_proxies,
+            account_id=self._account_id,
+            marketplace=self._marketplace.name,
+            without=task.failed,
+        )
+        if proxy is None:
+            assert task.failure is not None, "half of a group is usable, and none was tried"
+            task.is_spent = True
+            raise task.failure
+        return proxy
 
     async def _send_on_live_connection(self, task: _Task, proxy: Proxy | None) -> Answer:
         try:
@@ -216,7 +231,7 @@ class AccountFetch:
             except (NotSent, OtherProxy):  # no connection came up
                 turn.unsent()
                 raise
-            await turn.answered(answer, self._marketplace.told(answer))
+            await turn.answered(answer, self._marketplace.told(answer) if task.request.signed else ())
             await self._heed(answer, keys, proxy)
         return answer
 
@@ -285,7 +300,7 @@ class AccountFetch:
 
     def _keys(self, request: Request, proxy: Proxy | None) -> list[Keyed]:
         own = self._stream.buckets if request.buckets is None else request.buckets
-        egress = "direct" if proxy is None else proxy.name
+        egress = "direct" if proxy is None else proxy.way_out
         return [
             (bucket, bucket_key(self._marketplace.name, self._seller, bucket, egress=egress))
             for bucket in (*self._marketplace.buckets, *own)

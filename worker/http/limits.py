@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 
 from collectors.errors import PutOff, RateLimited
 from collectors.stream import Answer, Bucket, Scope, Told
-from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned, microseconds
+from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
+from worker.http.valkey import microseconds
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ def bucket_key(marketplace: str, seller: str, bucket: Bucket, *, egress: str) ->
 
     The braces put all buckets of one request on one node of a cluster.
     """
-    start = f"limit:{{{marketplace}}}:{bucket.name}"
+    start = f"{_mark(marketplace)}:{bucket.name}"
     match bucket.scope:
         case Scope.SELLER:
             return f"{start}:seller:{seller}"
@@ -49,6 +50,11 @@ def bucket_key(marketplace: str, seller: str, bucket: Bucket, *, egress: str) ->
             return f"{start}:application"
         case Scope.EGRESS:
             return f"{start}:egress:{egress}"
+
+
+def _mark(marketplace: str) -> str:
+    """Name what begins all keys of a marketplace, and the key that says that Valkey knows of its long waits."""
+    return f"limit:{{{marketplace}}}"
 
 
 def concerned(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
@@ -62,6 +68,11 @@ class Limits:
 
     def __init__(self, redis: Redis, *, scale: float = 1.0, keep: Keep | None = None) -> None:
         self._scripts = Scripts(redis, scale=scale, keep=keep)
+
+    async def restore(self, marketplaces: Iterable[str]) -> None:
+        """Put back what was kept, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
+        for marketplace in marketplaces:
+            await self._scripts.bring_back(_mark(marketplace))
 
     @asynccontextmanager
     async def turn(
@@ -152,7 +163,7 @@ class Turn:
                 expired = await self._scripts.settle(turned, self._about, sent=self._sent)
                 if expired and self._sent:
                     names = [bucket.name for bucket, _ in keys]
-                    log.error("a request outlasted its slot: its bucket needs a longer rate.every", buckets=names)
+                    log.warning("a request outlasted its slot: its bucket needs a longer rate.every", buckets=names)
 
 
 def _note(about: dict[str, int], word: Told) -> None:

@@ -13,9 +13,12 @@ from contextlib import asynccontextmanager
 
 import httpcore
 import httpx
+import structlog
 
 from collectors.errors import Blame, Later, OtherProxy, TryAgain
 from worker.http.proxies import Proxy
+
+log = structlog.get_logger(__name__)
 
 TUNNEL_DEADLINE = 15.0  # seconds until the connection is up; httpx would wait for CONNECT as long as for an answer
 TOTAL_DEADLINE = 120.0  # seconds; httpx's timeouts are per read, so a drip of bytes never trips them
@@ -89,6 +92,8 @@ class Attempt:
     def _meaning(self, error: Exception) -> TryAgain:
         told = f"{self._named}: {_words(error)}"
         through = "" if self._proxy is None else f" through proxy {self._proxy.name}"
+        if _is_untrusted(error):
+            log.error("a certificate is not trusted: nothing was sent", error=f"{told}{through}")
         match error:
             case httpx.PoolTimeout():
                 return NotSent(f"{told}: no connection was free{through}", blame=Blame.US)
@@ -107,7 +112,7 @@ class Attempt:
 
     def _proxy_failed(self, error: Exception, told: str) -> OtherProxy:
         match error:
-            case httpx.ProxyError() if str(error)[:3] in {"402", "407"}:  # its password, its payment
+            case httpx.ProxyError() if str(error)[:3] in {"402", "407", "Inv"}:  # its payment, its password (SOCKS too)
                 return OtherProxy(told, lasting=True)
             case httpx.ProxyError() if str(error)[:3] in {"403", "429"}:  # it will not bring us there, or not now
                 return OtherProxy(told, points=3.0)
@@ -143,7 +148,8 @@ def _words(error: Exception) -> str:
     """Say what happened. The words of most errors may quote the request; these two quote the network only."""
     match error:
         case httpx.ProxyError():
-            return f"ProxyError {str(error)[:3]}"  # the status; the rest is the proxy's own text
+            words = str(error)  # of an HTTP proxy the status and the proxy's own text; of SOCKS they are the library's
+            return f"ProxyError {words[:3] if words[:3].isdigit() else words}"
         case httpx.ConnectError():
             return f"ConnectError {error}"
     return type(error).__name__

@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import certifi
 import httpx
+from socksio import SOCKSError
 
 from worker.http.proxies import Proxy
 
@@ -40,31 +42,55 @@ def trusted(ca_file: Path | None = None) -> ssl.SSLContext:
 class Pools:
     """The clients of the process: one per proxy and one for accounts without, made when first used.
 
-    None of them holds credentials of an account, cookies, or anything of the environment.
+    None of them holds credentials of an account, cookies, or anything of the environment. One that was not asked for
+    in `idle_after` seconds, which is longer than any request, is closed with its connections.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, *, idle_after: float = 600.0) -> None:
         self._context = context
-        self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
-        self._transports: dict[Proxy | None, _Guarded] = {}
+        self._idle_after = idle_after
+        self._clients: dict[Proxy | None, _Kept] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closings: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._clients)
 
     def client(self, proxy: Proxy | None) -> httpx.AsyncClient:
-        """Return the client that goes through this proxy; None: directly."""
-        if proxy not in self._clients:
-            self._clients[proxy] = self._make(proxy)
-        return self._clients[proxy]
+        """Return the client that goes through this proxy; None: directly. Call it anew for each request."""
+        loop = asyncio.get_running_loop()
+        kept = self._clients.get(proxy)
+        if kept is None:
+            kept = self._clients[proxy] = self._make(proxy)
+        kept.asked_at = loop.time()
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._idle_after / 10, self._close_idle)
+        return kept.client
 
     def distrust(self, proxy: Proxy | None) -> None:
         """Send nothing more over the connections of this proxy; what is under way on them goes on."""
-        if proxy in self._transports:
-            self._transports[proxy].renew()
+        if proxy in self._clients:
+            self._clients[proxy].transport.renew()
 
     async def aclose(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
         clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
+        for kept in clients.values():
+            await kept.client.aclose()
+        while self._closings:
+            await asyncio.gather(*self._closings)
 
-    def _make(self, proxy: Proxy | None) -> httpx.AsyncClient:
+    def _close_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        idle = [proxy for proxy, kept in self._clients.items() if loop.time() - kept.asked_at > self._idle_after]
+        for proxy in idle:
+            closing = loop.create_task(self._clients.pop(proxy).client.aclose())
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+        self._sweep = loop.call_later(self._idle_after / 10, self._close_idle) if self._clients else None
+
+    def _make(self, proxy: Proxy | None) -> _Kept:
         connections = _DIRECT_CONNECTIONS if proxy is None else _CONNECTIONS
 
         def transport() -> httpx.AsyncHTTPTransport:
@@ -80,8 +106,8 @@ class Pools:
                 proxy=None if proxy is None else self._through(proxy),
             )
 
-        guarded = self._transports[proxy] = _Guarded(transport)
-        return httpx.AsyncClient(
+        guarded = _Guarded(transport)
+        client = httpx.AsyncClient(
             transport=guarded,
             timeout=_TIMEOUT,
             trust_env=False,
@@ -89,10 +115,18 @@ class Pools:
             # One client serves many accounts: a cookie of one must not go out with another's request.
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         )
+        return _Kept(client, guarded)
 
     def _through(self, proxy: Proxy) -> httpx.Proxy:
         context = self._context if proxy.url.startswith("https:") else None
         return httpx.Proxy(proxy.url, auth=proxy.credentials, ssl_context=context)
+
+
+@dataclass
+class _Kept:
+    client: httpx.AsyncClient
+    transport: _Guarded
+    asked_at: float = 0.0  # by the loop's clock
 
 
 class _Generation:
@@ -117,6 +151,10 @@ class _Guarded(httpx.AsyncBaseTransport):
         generation.requests += 1
         try:
             response = await generation.transport.handle_async_request(request)
+        except SOCKSError:
+            # The proxy closed the connection in the handshake, or does not speak SOCKS: httpcore lets this through.
+            self._leave(generation)
+            raise httpx.ProxyError("the handshake is not SOCKS5", request=request) from None
         except BaseException as error:
             if isinstance(error, _MAY_HAVE_LOST_A_SLOT):
                 self._replace(generation)

@@ -1,18 +1,13 @@
-"""Proxies: what one is, which one an account uses, and which ones are out for a while."""
+"""Proxies: what one is, how its URL is read, and in which order an account prefers them."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-_FAULTS_TO_EJECT = 3  # in a row
-_COOL_DOWN = timedelta(seconds=30)  # doubled with each ejection in a row
-_LONGEST_COOL_DOWN = timedelta(minutes=30)
 _PORTS = {"http": 80, "https": 443, "socks5": 1080}
 
 
@@ -24,6 +19,13 @@ class Proxy:
     group: str
     url: str  # scheme://host:port
     credentials: tuple[str, str] | None = field(default=None, repr=False)  # user, password
+    egress: str | None = field(default=None, compare=False)  # the address that `proxy test` saw last
+    most_accounts: int = field(default=20, compare=False)  # that may go out by its address
+
+    @property
+    def way_out(self) -> str:
+        """Name what the marketplaces see of it: two proxies may go out by one address."""
+        return self.egress or self.name
 
 
 def parse_proxy_url(text: str) -> tuple[str, tuple[str, str] | None]:
@@ -38,8 +40,6 @@ def parse_proxy_url(text: str) -> tuple[str, tuple[str, str] | None]:
         raise ValueError("a proxy's URL cannot be read: write it as http://user:password@host:port") from None
     if parts.scheme not in _PORTS:
         raise ValueError("a proxy's URL must begin with http://, https:// or socks5://")
-    if parts.scheme == "socks5" and importlib.util.find_spec("socksio") is None:
-        raise ValueError("a socks5 proxy needs the package socksio: install httpx[socks], or use an http proxy")
     if not parts.hostname or "@" in parts.path:
         raise ValueError("a proxy's URL must name a host; write / ? # @ in a password as %2F %3F %23 %40")
     if parts.path.strip("/") or parts.query or parts.fragment:
@@ -51,56 +51,17 @@ def parse_proxy_url(text: str) -> tuple[str, tuple[str, str] | None]:
     return f"{parts.scheme}://{host}:{port}", credentials
 
 
-def choose(proxies: Sequence[Proxy], account_id: str) -> Proxy:
-    """Return the account's own among these: the same one as long as it is there (rendezvous hash)."""
+def ranked(proxies: Sequence[Proxy], account_id: str) -> list[Proxy]:
+    """Return them as the account prefers them: its own first, and the same one as long as it is there.
 
-    def weight(proxy: Proxy) -> bytes:
-        return hashlib.blake2b(f"{account_id} {proxy.name}".encode(), digest_size=8).digest()
-
-    return max(proxies, key=weight)
-
-
-@dataclass
-class _Record:
-    faults: int = 0  # in a row
-    ejections: int = 0  # in a row
-    out_until: datetime | None = None
+    Rendezvous hash: when a proxy is lost, only its accounts move, each to its second.
+    """
+    return [proxies[number] for number in _ranks(tuple(proxy.name for proxy in proxies), account_id)]
 
 
-class Health:
-    """What is known of the proxies, in the memory of this process. Awaitable, as one in Valkey will have to be."""
+@lru_cache(maxsize=1024)  # 50 proxies cost 50 us, for each request
+def _ranks(names: tuple[str, ...], account_id: str) -> tuple[int, ...]:
+    def weight(number: int) -> bytes:
+        return hashlib.blake2b(f"{account_id} {names[number]}".encode(), digest_size=8).digest()
 
-    def __init__(
-        self,
-        now: Callable[[], datetime],
-        jitter: Callable[[], float] = random.random,  # between 0 and 1
-    ) -> None:
-        self._now = now
-        self._jitter = jitter
-        self._records: dict[str, _Record] = {}
-
-    async def fault(self, proxy: Proxy) -> None:
-        """The proxy failed. Three times in a row: out for a while; again as soon as it is back: out for longer."""
-        record = self._records.setdefault(proxy.name, _Record())
-        record.faults += 1
-        now = self._now()
-        if record.faults < _FAULTS_TO_EJECT or (record.out_until is not None and record.out_until > now):
-            return
-        cool_down = min(_COOL_DOWN * 2 ** min(record.ejections, 10), _LONGEST_COOL_DOWN)
-        record.out_until = now + cool_down * (0.5 + self._jitter() / 2)
-        record.ejections += 1
-
-    async def ok(self, proxy: Proxy) -> None:
-        """The proxy brought us to the marketplace."""
-        self._records.pop(proxy.name, None)
-
-    async def usable(self, group: Collection[Proxy]) -> list[Proxy]:
-        """Return those of a group that are not out. At least half are: if more fail, the fault is not theirs."""
-        now = self._now()
-        out = {
-            proxy.name: until
-            for proxy in group
-            if (record := self._records.get(proxy.name)) and (until := record.out_until) and until > now
-        }
-        longest = sorted(out, key=lambda name: out[name], reverse=True)[: len(group) // 2]
-        return [proxy for proxy in group if proxy.name not in longest]
+    return tuple(sorted(range(len(names)), key=weight, reverse=True))

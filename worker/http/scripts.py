@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.resources import files
 from typing import Any, Protocol
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from collectors.errors import PutOff
 from collectors.stream import Bucket, Scope
+from worker.http.valkey import microseconds, reached, script
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +21,6 @@ WORTH_KEEPING = timedelta(seconds=60)  # a wait that must outlive Valkey
 LONGEST = timedelta(hours=24)  # the longest interval of any known limit (Wildberries, base token)
 _LONGEST_REQUEST = timedelta(seconds=140)  # over TUNNEL_DEADLINE + TOTAL_DEADLINE: what is older lost its worker
 _RECOVERY = timedelta(minutes=20)  # from a standstill to full speed after unexpected refusals: 5 % a minute
-_UNREACHABLE_WAIT = timedelta(seconds=5)
 
 Keyed = tuple[Bucket, str]
 
@@ -76,7 +71,7 @@ class Scripts:
         self._scale = scale
         self._keep = keep
         self._take, self._settle, self._shut, self._restore = (
-            redis.register_script(_source("bucket") + _source(name)) for name in ("take", "settle", "shut", "restore")
+            redis.register_script(script("bucket") + script(name)) for name in ("take", "settle", "shut", "restore")
         )
         self._seen: set[str] = set()  # marks: if one is gone, it was there before
 
@@ -91,10 +86,10 @@ class Scripts:
             at=turned.at,
             longest=microseconds(longest),
         )
-        async with _reached():
+        async with reached("the limiter"):
             said, *told = await self._take(keys=[mark, *names], args=[asked])
         if said == Said.LOST:
-            await self._bring_back(mark)
+            await self.bring_back(mark)
             return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
         self._seen.add(mark)
         wait, slowest, *booked = told
@@ -110,31 +105,30 @@ class Scripts:
     async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
         """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
         asked = self._asked(turned.keys, turned.token_type, about, id=turned.id, booked=turned.booked, sent=sent)
-        async with _reached():
+        async with reached("the limiter"):
             far, expired = await self._settle(keys=_names(turned.keys), args=[asked])
         await self._write(turned.keys, far)
         return int(expired)
 
     async def shut(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Shut buckets for everybody, because of a refusal."""
-        async with _reached():
+        async with reached("the limiter"):
             far = await self._shut(
                 keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
             )
         await self._write(keys, far)
 
-    async def _bring_back(self, mark: str) -> None:
+    async def bring_back(self, mark: str) -> None:
+        """Put the waits of one marketplace back into Valkey; harmless where they are."""
         kept = {} if self._keep is None else await self._keep.read()
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
         asked = self._asked((), "", opens=opens, seen=mark in self._seen)
-        async with _reached():
+        async with reached("the limiter"):
             lost = await self._restore(keys=[mark, *waits], args=[asked])
         if lost:
             marketplace = mark.partition("{")[2].rstrip("}")
-            log.warning(
-                "Redis had lost what the limits count: waits are back", marketplace=marketplace, waits=len(waits)
-            )
+            log.warning("Redis had lost what the limits count", marketplace=marketplace, waits_put_back=len(waits))
 
     async def _write(self, keys: Sequence[Keyed], far: Sequence[Any]) -> None:
         if self._keep is not None:
@@ -175,24 +169,3 @@ def _names(keys: Sequence[Keyed]) -> list[str]:
     """Return the mark of the marketplace and the two keys of each bucket, all in one hash slot."""
     first = keys[0][1]
     return [first[: first.index("}") + 1], *(name for _, key in keys for name in (key, f"{key}:held"))]
-
-
-@cache
-def _source(name: str) -> str:
-    return (files("worker.http") / f"{name}.lua").read_text("utf-8")
-
-
-def microseconds(time: timedelta) -> int:
-    return round(time / timedelta(microseconds=1))
-
-
-@asynccontextmanager
-async def _reached() -> AsyncIterator[None]:
-    """Fail closed: whatever is wrong with Valkey, nothing is fetched until it answers again."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise PutOff(
-            f"the limiter cannot be reached ({type(error).__name__}): nothing is fetched without it",
-            wait=_UNREACHABLE_WAIT,
-        ) from error

@@ -19,6 +19,7 @@ class Decoder(Protocol):
     """A content encoding being taken off."""
 
     unknown: str
+    tells_its_end: bool
 
     @property
     def complete(self) -> bool:
@@ -47,6 +48,7 @@ def decoder_for(headers: Mapping[str, str]) -> Decoder:
 class _AsItIs:
     unknown: str = ""  # an encoding that we cannot take off
     complete: bool = True
+    tells_its_end: bool = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         yield chunk
@@ -56,6 +58,7 @@ class _Unpacked:
     """gzip or deflate, in bounded pieces. An empty body is complete: a 204 may say gzip too."""
 
     unknown = ""
+    tells_its_end = True
 
     def __init__(self, wbits: int | None) -> None:
         self._wbits = wbits  # None: deflate, whose two forms are told apart by the first byte

@@ -15,7 +15,8 @@ from collectors.stream import Answer, Page, Request
 from tests.integration.db.rows import Tenant
 from worker.db.engine import Sessions
 from worker.db.payloads import insert_pages, page_row
-from worker.db.progress import AccountId, EarlierWalk, OpenWalk, SliceKey, keep_walk
+from worker.db.position import EarlierWalk, OpenWalk
+from worker.db.progress import AccountId, SliceKey, keep_walk
 from worker.db.tenancy import OrganizationId, tenant_transaction
 from worker.http.spool import PART, Spool
 

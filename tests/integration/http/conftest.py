@@ -14,9 +14,10 @@ from collectors.stream import Bucket, Secret
 from tests.integration.http.peers import CANARY, FILES, HOST, VENDOR, Api, Tunnel, stream_of
 from worker.http.body import ByteBudget
 from worker.http.fetch import AccountFetch, Fetcher, Resolve
+from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
-from worker.http.proxies import Health, Proxy
+from worker.http.proxies import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +67,8 @@ def slept() -> Slept:
 
 
 @pytest.fixture
-def health() -> Health:
-    return Health(lambda: datetime.now(UTC))
+def health(redis: Redis) -> Health:
+    return Health(redis, jitter=lambda: 1.0)
 
 
 @pytest.fixture

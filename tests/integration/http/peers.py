@@ -80,14 +80,23 @@ class Api:
 
 
 class Tunnel:
-    """A proxy that knows CONNECT. `fault`: what it does to the next tunnels, "" being nothing wrong."""
+    """A proxy that knows CONNECT. `fault`: what it does to the next tunnels, "" being nothing wrong.
 
-    def __init__(self, credentials: tuple[str, str] | None = None) -> None:
+    It goes out by the address `egress`; all of 127.0.0.0/8 are this machine's.
+    """
+
+    def __init__(self, credentials: tuple[str, str] | None = None, *, egress: str = "127.0.0.1") -> None:
+        self._egress = egress
         self.port = 0
         self.connects = 0
         self.fault = ""
         self._wanted = None if credentials is None else base64.b64encode(":".join(credentials).encode()).decode()
         self._open: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        """How many tunnels there are now."""
+        return len(self._open)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -107,16 +116,17 @@ class Tunnel:
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             return
         if self.fault == "silent":
-            await asyncio.Event().wait()
+            await reader.read()  # until the other side closes
+            return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         if self.fault == "not TLS":
             writer.write(b"<html>welcome to the hotel</html>")
             await reader.read(100)
             return
         host, port = head.split()[1].rsplit(":", 1)
-        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        there_reader, there_writer = await asyncio.open_connection(host, int(port), local_addr=(self._egress, 0))
         try:
-            await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+            await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
         finally:
             there_writer.close()
 
@@ -133,7 +143,7 @@ class Tunnel:
             await asyncio.gather(*self._open, return_exceptions=True)
 
 
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     while chunk := await source.read(65536):
         sink.write(chunk)
         await sink.drain()

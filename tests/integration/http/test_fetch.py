@@ -157,7 +157,7 @@ async def test_many_runs_never_exceed_the_limit_and_use_it(api: Api, run: Run, f
     assert len(arrived) == 80
     for start in arrived:
         assert sum(start <= at < start + 0.5 for at in arrived) <= 25 + 5 + 3, "3: what the network bunches"
-    assert (80 - 5) / (arrived[-1] - arrived[0]) >= 50 * 0.9
+    assert (80 - 5) / (arrived[-1] - arrived[0]) >= 50 * 0.8, "client and server share one loop here"
 
 
 async def test_what_makes_something_is_not_repeated_once_it_was_sent(api: Api, run: Run) -> None:

@@ -69,7 +69,7 @@ async def test_a_loss_while_running_is_noticed_by_the_next_request(redis: Redis)
     await redis.flushdb()
     with structlog.testing.capture_logs() as logs:
         assert await take(limits, quick) == pytest.approx(0.2, abs=0.05), "its burst may be used up: one interval"
-    assert [(line["marketplace"], line["waits"]) for line in logs] == [("vendor", 1)]
+    assert [(line["marketplace"], line["waits_put_back"]) for line in logs] == [("vendor", 1)]
     assert await refused_for(limits, slow) > 3 * 3600 - 10
     await redis.flushdb()
     with pytest.raises(RateLimited) as caught:
@@ -111,6 +111,15 @@ async def test_many_may_restore_at_once_and_the_longest_wait_stays(redis: Redis)
     for wait in await asyncio.gather(*(refused_for(worker, keys) for worker in workers)):
         assert wait == pytest.approx(7200, abs=5)
     assert await redis.exists("limit:{vendor}:past", "limit:{other}:slow") == 0
+
+
+async def test_a_start_puts_back_what_was_kept_even_if_nobody_noticed_a_loss(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(SLOW)
+    await take(Limits(redis, keep=kept), keys)
+    await redis.delete(keys[0][1])
+    limits = Limits(redis, keep=kept)
+    await limits.restore(["vendor"])
+    assert await refused_for(limits, keys) > 3 * 3600 - 10
 
 
 async def test_the_first_start_of_all_has_its_whole_burst(redis: Redis) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from collectors.errors import CollectError
-from collectors.stream import Answer, Cursor, Mark, Page, Pages, Request, Walk, Window
+from collectors.stream import Answer, Cursor, Page, Pages, Request, Step, Walk, Window
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WALK = Walk(seller="7", since=NOW - timedelta(days=90), now=NOW)
@@ -50,7 +50,7 @@ def walk_from(cursor: Cursor | None, *, window: Window | None = None) -> Walk:
     return Walk(seller=WALK.seller, since=WALK.since, now=NOW, cursor=cursor, window=window)
 
 
-async def steps_of(pages: Pages, fetch: Script, walk: Walk = WALK) -> list[Page | Mark]:
+async def steps_of(pages: Pages, fetch: Script, walk: Walk = WALK) -> list[Step]:
     async with aclosing(pages(fetch, walk)) as steps:
         return [step async for step in steps]
 
@@ -59,9 +59,9 @@ async def pages_of(pages: Pages, fetch: Script, walk: Walk = WALK) -> list[Page]
     return [step for step in await steps_of(pages, fetch, walk) if isinstance(step, Page)]
 
 
-async def gathered(pages: Pages, fetch: Script, walk: Walk = WALK) -> tuple[list[Page | Mark], CollectError | None]:
+async def gathered(pages: Pages, fetch: Script, walk: Walk = WALK) -> tuple[list[Step], CollectError | None]:
     """Return what came before the error that ended the walk, and the error."""
-    found: list[Page | Mark] = []
+    found: list[Step] = []
     try:
         async with aclosing(pages(fetch, walk)) as steps:
             async for step in steps:

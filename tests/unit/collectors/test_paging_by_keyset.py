@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from collectors.errors import Malformed, NoProgress
+from collectors.errors import Malformed
 from collectors.paging import by_keyset, get
 from tests.unit.collectors.scripted import WINDOW, Script, assert_resumes, gathered, pages_of, walk_from
 
@@ -49,12 +49,6 @@ async def test_it_goes_on_from_any_page_and_from_the_last() -> None:
     later = Script([cards("d", 1), NOTHING])
     assert [page.records for page in await pages_of(PAGES, later, walk_from(last.cursor))] == [1, 0]
     assert later.said[0] == {"updatedAt": "c", "nmID": 2}
-
-
-async def test_a_key_that_stands_still_is_a_fault() -> None:
-    pages, error = await gathered(PAGES, Script([cards("b", 5), cards("b", 5)]))
-    assert len(pages) == 1
-    assert isinstance(error, NoProgress)
 
 
 @pytest.mark.parametrize(

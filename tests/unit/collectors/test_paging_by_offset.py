@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from collectors.errors import Malformed, NoProgress, SplitWindow
+from collectors.errors import Malformed, RequestRefused, SplitWindow
 from collectors.paging import by_offset, get
-from tests.unit.collectors.scripted import Script, Scripted, assert_resumes, gathered, pages_of, walk_from
+from collectors.stream import Page, Skip
+from tests.unit.collectors.scripted import Script, Scripted, answer_of, assert_resumes, gathered, pages_of, walk_from
 
-ASK = get("api.test", "/rows")
-PLAIN = by_offset(ASK, rows="")
-PINNED = by_offset(ASK, rows="rows", pinned="at", pin_as="snapshot")
-SHALLOW = by_offset(ASK, rows="", deepest=3)
+ASK = get("api.test", "/rows", lambda _, at: {name: value for name, value in at.items() if name != "limit"})
+PLAIN = by_offset(ASK, rows="", size=10)
+PINNED = by_offset(ASK, rows="rows", size=10, pinned="at", pin_as="snapshot")
+SHALLOW = by_offset(ASK, rows="", size=10, deepest=3)
 TWO, ONE, NONE = b"[1,2]", b"[3]", b"[]"
 
 
@@ -60,17 +63,60 @@ async def test_it_goes_on_from_any_page() -> None:
     await assert_resumes(PINNED, [b'{"at":"noon","rows":[1]}', b'{"at":"noon","rows":[2]}', b'{"at":"x","rows":[]}'])
 
 
-async def test_an_api_that_ignores_the_offset_is_noticed() -> None:
-    pages, error = await gathered(PLAIN, Script([TWO, TWO]))
-    assert len(pages) == 1
-    assert isinstance(error, NoProgress)
+async def test_the_page_is_as_large_as_it_may_be_and_halved_as_often_as_the_walk_was_told() -> None:
+    sized = by_offset(get("api.test", "/rows"), rows="", size=10)
+    for smaller, limit in ((0, 10), (1, 5), (2, 2), (9, 1)):
+        script = Script([NONE])
+        await pages_of(sized, script, dataclasses.replace(walk_from(None), smaller=smaller))
+        assert script.said == [{"offset": 0, "limit": limit}]
 
 
-@pytest.mark.parametrize("answer", [b"{}", b'{"rows":[]}', b"null", b"", b"<html>", b'{"error":true,"data":null}'])
-async def test_an_answer_without_rows_is_no_empty_page(answer: Scripted) -> None:
-    pages, error = await gathered(PLAIN, Script([TWO, answer]))
-    assert len(pages) == 1
+BAD = [b"{}", b'{"rows":[]}', b"null", b"", b"<html>", b'{"error":true,"data":null}']
+
+
+@pytest.mark.parametrize("bad", [*BAD, RequestRefused("odd", answer_of(b""))])
+async def test_a_page_that_is_refused_is_skipped_by_the_size_of_those_before_it(bad: Scripted) -> None:
+    script = Script([TWO, bad, ONE, NONE])
+    steps, error = await gathered(PLAIN, script)
+    assert error is None
+    assert [type(step) for step in steps] == [Page, Skip, Page, Page]
+    assert script.said == [{"offset": 0}, {"offset": 2}, {"offset": 4}, {"offset": 5}]
+
+
+async def test_before_any_page_was_seen_it_is_as_large_as_was_asked_for() -> None:
+    script = Script([b"null", NONE])
+    await gathered(PLAIN, script)
+    assert script.said == [{"offset": 0}, {"offset": 10}]
+
+
+async def test_two_refused_pages_in_a_row_stop_the_walk_also_in_another_run() -> None:
+    steps, error = await gathered(PLAIN, Script([TWO, b"null", b"{}"]))
     assert isinstance(error, Malformed)
+    assert error.answer.body == b"{}"
+    resumed = Script([b"{}"])
+    assert isinstance((await gathered(PLAIN, resumed, walk_from(steps[-1].cursor)))[1], Malformed)
+    assert resumed.said == [{"offset": 4}]
+
+
+async def test_every_other_page_may_be_refused() -> None:
+    steps, error = await gathered(PLAIN, Script([b"null", TWO, b"null", TWO, NONE]))
+    assert error is None
+    assert [step.cursor for step in steps] == [
+        {"offset": 10, "refused": True},
+        {"offset": 12},
+        {"offset": 14, "refused": True},
+        {"offset": 16},
+        {"offset": 16},
+    ]
+
+
+async def test_a_snapshot_whose_time_is_not_known_yet_cannot_go_on() -> None:
+    steps, error = await gathered(PINNED, Script([b"null"]))
+    assert steps == []
+    assert isinstance(error, Malformed)
+    steps, error = await gathered(PINNED, Script([b'{"at":"noon","rows":[1]}', b"null", b'{"at":"x","rows":[]}']))
+    assert error is None
+    assert steps[1].cursor == {"offset": 2, "snapshot": "noon", "refused": True}
 
 
 async def test_a_cursor_is_a_copy_that_later_pages_do_not_change() -> None:

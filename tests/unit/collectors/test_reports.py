@@ -11,7 +11,7 @@ import pytest
 from collectors.errors import CollectError, Later, Malformed, NotReady, SplitWindow
 from collectors.paging import get, post
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
-from collectors.stream import Answer, Cursor, Mark, Page, Request
+from collectors.stream import Answer, Cursor, Mark, Page, Request, Step
 from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, gathered, steps_of, walk_from
 
 FILE = Request(method="GET", host="files.test", path="/made/7.zip", signed=False)
@@ -32,7 +32,7 @@ PAGES = report(
 MARKED = {"report": "r1"}
 
 
-async def run(answers: list[Scripted], cursor: Cursor | None = None) -> tuple[list[Page | Mark], CollectError, Script]:
+async def run(answers: list[Scripted], cursor: Cursor | None = None) -> tuple[list[Step], CollectError, Script]:
     """Return what a run yielded before the error that ended it, the error, and what was asked."""
     script = Script(answers)
     steps, error = await gathered(PAGES, script, walk_from(cursor))
@@ -145,6 +145,6 @@ def test_a_file_has_the_name_the_server_gives_it_or_that_of_its_path(header: str
     assert file_name(answer) == name
 
 
-async def _creates_again(step: Page | Mark) -> bool:
+async def _creates_again(step: Step) -> bool:
     _, _, script = await run([CREATED, b"working"], step.cursor)
     return [request.path for request in script.asked] == ["/create", "/info/r1"]

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from collectors.stream import Answer, Request
 
 
-def answer(*, status: int = 200, file: bool = False, **headers: str) -> Answer:
+def answer(*, status: int = 200, file: bool = False, ends: bool = True, **headers: str) -> Answer:
+    """Make an answer; with `ends` its end is told by its chunks."""
+    framing = {"transfer-encoding": "chunked"} if ends else {}
     return Answer(
         request=Request(method="GET", host="api.example.com", path="/orders", file=file),
         status=status,
-        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        headers=framing | {name.replace("_", "-"): value for name, value in headers.items()},
         body=b"",
         fetched_at=datetime(2026, 11, 21, tzinfo=UTC),
     )

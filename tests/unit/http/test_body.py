@@ -5,15 +5,14 @@ import gzip
 import hashlib
 import os
 import resource
-import tempfile
 import zlib
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from collectors.errors import Blame, Later, Malformed, PutOff, SplitWindow
 from collectors.stream import Answer
+from tests.spools import OpenFiles
 from tests.unit.http.bodies import answer, costing_less_than, wire
 from worker.http.body import DECODED_CAP, ERROR_CAP, WIRE_CAP, ByteBudget, read_body
 from worker.http.spool import PART
@@ -68,23 +67,6 @@ async def test_a_gzip_body_that_was_damaged_is_not_data() -> None:
 def packed_well(size: int, *, piece: bytes = b"\0" * 2**20) -> bytes:
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(piece) for _ in range(size // len(piece))) + packer.flush()
-
-
-OpenFiles = Callable[[], int]
-
-
-@pytest.fixture
-def open_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenFiles:
-    """How many files the process has open in the directory that TMPDIR names; none has a name in it."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-    def count() -> int:
-        assert list(tmp_path.iterdir()) == []
-        links = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
-        return sum(link.startswith(str(tmp_path)) for link in links)
-
-    return count
 
 
 @pytest.mark.parametrize("file", [False, True])
@@ -230,3 +212,32 @@ async def test_an_encoding_that_was_not_asked_for_is_quarantined_as_it_came(enco
     with pytest.raises(Malformed, match="did not ask for") as caught:
         await read(came, answer(content_encoding=encoding, content_length=str(WIRE_CAP + 1)))
     assert caught.value.answer.body == came[:ERROR_CAP], "its beginning is enough to look at"
+
+
+@pytest.mark.parametrize(
+    ("body", "file", "whole"),
+    [
+        (b'{"orders": []}\n', False, True),
+        (b"[]", False, True),
+        (b"", False, True),
+        (b'{"orders": [1, 2', False, False),
+        (b"id;price\n1;2\n", True, False),
+    ],
+)
+async def test_a_body_that_ends_with_its_connection_is_taken_only_if_it_shows_its_end(
+    body: bytes, file: bool, whole: bool
+) -> None:
+    reading = read_body(wire(body), answer(file=file, ends=False), ByteBudget().hold())
+    if whole:
+        assert (await reading).body == body
+        return
+    with pytest.raises(Later, match="may be cut off") as caught:
+        await reading
+    assert caught.value.blame is Blame.PATH
+
+
+async def test_a_packed_body_that_ends_with_its_connection_shows_its_end_by_itself() -> None:
+    packed = gzip.compress(b"id;price")
+    assert (
+        await read_body(wire(packed), answer(file=True, ends=False, content_encoding="gzip"), ByteBudget().hold())
+    ).body == b"id;price"

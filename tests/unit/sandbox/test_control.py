@@ -89,6 +89,31 @@ async def test_any_body_can_be_answered_once(box: Sandbox, client: AsyncClient) 
     assert (await orders(box, client)).json()
 
 
+async def test_a_key_can_be_revoked_and_the_one_that_is_issued_then_is_good(box: Sandbox, client: AsyncClient) -> None:
+    seller, other = box.seller("wildberries", 1), box.credentials("wildberries", box.seller("wildberries", 2))
+    old = box.credentials("wildberries", seller)
+    answer = await control(client, "/revoke", {"marketplace": "wildberries", "seller": seller})
+    assert answer == {"secret": box.credentials("wildberries", seller)}
+
+    async def status(token: str) -> int:
+        headers = {"Host": "discounts-prices-api.wildberries.ru", "Authorization": token}
+        return (await client.get("/api/v2/list/goods/filter", params={"limit": 1}, headers=headers)).status_code
+
+    assert [await status(token) for token in (old, answer["secret"], other, old)] == [401, 200, 200, 401]
+    assert await control(client, "/refused") == {"wildberries": 2}
+    assert (await client.post("/revoke", json={"marketplace": "x", "seller": "1"}, headers=CONTROL)).status_code == 400
+
+
+@pytest.mark.parametrize("marketplace", ["wildberries", "ozon", "yandex_market"])
+def test_each_marketplace_issues_another_key_after_one_was_revoked(box: Sandbox, marketplace: str) -> None:
+    seller = box.seller(marketplace, 1)
+    keys = [box.credentials(marketplace, seller)]
+    for _ in range(2):
+        box.revoke(marketplace, seller)
+        keys.append(box.credentials(marketplace, seller))
+    assert len(set(keys)) == 3
+
+
 async def test_an_unknown_host_is_misdirected_and_an_unknown_control_path_not_found(client: AsyncClient) -> None:
     assert (await client.get("/", headers={"Host": "example.com"})).status_code == 421
     assert (await client.get("/nothing", headers=CONTROL)).status_code == 404
@@ -98,7 +123,11 @@ async def test_an_unknown_host_is_misdirected_and_an_unknown_control_path_not_fo
 async def test_every_host_of_the_vendors_leads_here(box: Sandbox) -> None:
     assert set(box.hosts.values()) == {box.url}
     assert "market-reports.sandbox.yandex.ru" in box.hosts
-    assert len(box.hosts) == 9
+    assert len(box.hosts) == 10
+
+
+async def test_whoever_asks_is_told_the_own_address(client: AsyncClient) -> None:
+    assert (await client.get("/", headers={"Host": "api.ipify.org"})).text == "127.0.0.1"
 
 
 def test_a_page_limit_of_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""`collector quarantine`: what a person sees of a refused answer, and one sentence for what cannot be done with it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.acceptance.commands import Collector, refused
+from tests.servers import Database
+from tests.unit.collectors.scripted import answer_of
+from worker.db.engine import make_engine, make_sessions
+from worker.db.position import Position
+from worker.db.progress import AccountId, SliceKey
+from worker.db.quarantine import Refused, set_aside
+from worker.db.tenancy import OrganizationId, tenant_transaction
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+BODY = b'{"odd": "\xd0\xb4\xd0\xb0",\n "\x1b[2J": 1}'
+
+
+def add_account(collector: Collector, organization: str, marketplace: str) -> SliceKey:
+    organization_id = collector("org", "add", organization).out.strip()
+    said = collector(
+        "account", "add", "--org", organization, "--marketplace", marketplace, "--name", "shop",
+        "--external-id", "1", "--secret-ref", "env:A",
+    )  # fmt: skip
+    return SliceKey(
+        organization_id=OrganizationId(UUID(organization_id)),
+        account_id=AccountId(UUID(said.out.strip())),
+        marketplace=marketplace,
+        stream="orders" if marketplace == "wildberries" else "fbs_postings",
+    )
+
+
+def quarantine(database: Database, key: SliceKey, body: bytes = BODY) -> None:
+    """Set an answer aside, as a worker does."""
+
+    async def write() -> None:
+        engine = make_engine(database.worker_url, null_pool=True)
+        answer = answer_of(body, headers={"content-type": "application/json"})
+        one = Refused(
+            answer=answer, sha256=hashlib.sha256(body).digest(), reason="the envelope moved", position=Position(pages=7)
+        )
+        async with tenant_transaction(make_sessions(engine), key.organization_id) as session:
+            await set_aside(session, key, [one])
+
+    asyncio.run(write())
+
+
+@pytest.fixture
+def key(ready: Collector, database: Database) -> SliceKey:
+    """A slice with one refused answer, and another tenant's with one, too."""
+    keys = add_account(ready, "Sunrise", "wildberries"), add_account(ready, "Northern", "ozon")
+    for of_one in keys:
+        quarantine(database, of_one)
+    return keys[0]
+
+
+def ids(collector: Collector, *words: str) -> list[str]:
+    return [row["id"] for row in collector("quarantine", "list", *words, "--json").json]
+
+
+def test_the_answers_in_quarantine_are_listed_by_organization_and_account(ready: Collector, key: SliceKey) -> None:
+    rows = ready("quarantine", "list", "--json").json
+    assert [row["organization"] for row in rows] == ["Sunrise", "Northern"]
+    (row,) = ready("quarantine", "list", "--org", "Sunrise", "--json").json
+    assert (row["stream"], row["page_number"], row["status"], row["size"]) == ("orders", 7, 200, len(BODY))
+    assert row["reason"] == "the envelope moved"
+    assert ids(ready, "--account", str(key.account_id)) == [row["id"]]
+    assert ids(ready, "--account", NOBODY) == []
+    table = ready("quarantine", "list").out
+    assert "wildberries/orders" in table
+    assert "ozon/fbs_postings" in table
+    refused(ready("quarantine", "list", "--org", "Nobody"), "no organization is called 'Nobody'")
+    refused(ready("quarantine", "list", "--account", "shop"), "--account: 'shop' is not an id")
+
+
+@pytest.mark.usefixtures("key")
+def test_an_answer_is_shown_readably_and_written_whole(ready: Collector, tmp_path: Path) -> None:
+    (found,) = ids(ready, "--org", "Sunrise")
+    out = ready("quarantine", "show", found).out
+    for said in ("the envelope moved", '"path":"/rows"', "application/json", "200", "wildberries/orders", "waiting"):
+        assert said in out
+    assert '{"odd": "да",\n "\\x1b[2J": 1}' in out, "a terminal must not take it for commands"
+    file = tmp_path / "body"
+    assert ready("quarantine", "show", found, "--body", str(file)).code == 0
+    assert file.read_bytes() == BODY
+    (row,) = ready("quarantine", "show", found, "--json").json
+    assert (row["beginning"], row["whole"]) == ('{"odd": "да",\n "\\x1b[2J": 1}', True)
+    refused(ready("quarantine", "show", NOBODY), "nothing in quarantine has the id")
+    refused(ready("quarantine", "show", "it"), "'it' is not an id")
+    refused(ready("quarantine", "show", found, "--body", str(tmp_path / "no" / "where")), "cannot be used")
+
+
+def test_a_large_body_is_shown_by_its_beginning(ready: Collector, database: Database, key: SliceKey) -> None:
+    quarantine(database, key, b"[" + b"1, " * 1_000_000 + b"1]")
+    out = ready("quarantine", "show", ids(ready, "--org", "Sunrise")[1]).out
+    assert "3.0 MB" in out
+    assert out.endswith(" …\n")
+    assert len(out) < 5000
+
+
+@pytest.mark.usefixtures("key")
+def test_what_was_dropped_is_listed_no_more_and_cannot_be_dropped_again(ready: Collector) -> None:
+    (found,) = ids(ready, "--org", "Sunrise")
+    assert ready("quarantine", "drop", found).out == ("It is dropped: wildberries/orders asks the marketplace again.\n")
+    assert ids(ready, "--org", "Sunrise") == []
+    assert ids(ready, "--org", "Sunrise", "--all") == [found]
+    assert "dropped at" in ready("quarantine", "show", found).out
+    for command in ("drop", "replay"):
+        refused(ready("quarantine", command, found), "this answer was dropped already")
+        refused(ready("quarantine", command, NOBODY), "nothing in quarantine has the id")
+        refused(ready("quarantine", command, "it"), "is not an id")
+
+
+@pytest.mark.usefixtures("key")
+def test_a_replay_that_is_not_possible_is_one_sentence(ready: Collector) -> None:
+    (found,) = ids(ready, "--org", "Sunrise")
+    refused(ready("quarantine", "replay", found), "wildberries/orders no longer stands where it asked for this answer")
+    assert ids(ready, "--org", "Sunrise") == [found]

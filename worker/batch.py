@@ -1,0 +1,115 @@
+"""A batch: the position of a slice as it moves, and the pages behind it that become one transaction."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
+from collectors.windows import settled
+from worker.db.payloads import PageRow, insert_pages, page_row
+from worker.db.position import OpenWalk, Position, Trail
+from worker.db.progress import Lease, advance, keep_walk
+from worker.db.requests import mark_collected
+from worker.guard import trail_behind
+
+# About 8 MB in one statement is where larger batches stop paying; a hundred small pages is the same effort.
+BATCH_BYTES = 8 << 20
+BATCH_PAGES = 100
+
+
+class Batch:
+    """What is not committed yet. `position` stands behind the last page that was added."""
+
+    def __init__(self, stream: Stream, position: Position) -> None:
+        self.position = position
+        self.rows: list[PageRow] = []
+        self.moved = False
+        self.ended: OpenWalk | None = None  # the walk whose last page is here; it is complete if nothing was skipped
+        self._stream = stream
+        self._bytes = 0
+
+    @property
+    def completes(self) -> bool:
+        return self.ended is not None and not self.ended.skipped
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be committed before another page is fetched."""
+        at_once = self.ended is not None or (self.moved and not self.rows)
+        return at_once or self._bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
+
+    def move(self, position: Position) -> None:
+        """Stand elsewhere, without a page."""
+        self.position, self.moved = position, True
+
+    def add(self, step: Page | Mark) -> bool:
+        """Take a page, and the position behind it; tell whether it is the walk's last.
+
+        Raises Unacceptable for a page with which the walk would not go on, and then nothing has moved.
+        """
+        if isinstance(step, Mark):
+            self.move(msgspec.structs.replace(self.position, cursor=dict(step.cursor)))
+            return False
+        row = page_row(step, self.position.page_number)
+        walk = None if self.position.walk is None else _further(self.position.walk, step)
+        trail = trail_behind(step, self.position, walk, digest=row.sha256)
+        if step.worth_storing:
+            self.rows.append(row)
+            self._bytes += step.answer.size
+        self._move_behind(step, walk, trail)
+        return step.last
+
+    def skip(self, cursor: Cursor) -> None:
+        """Stand behind a page whose answer was refused: its walk goes on, and will never be complete."""
+        walk = self.position.walk
+        assert walk is not None, "a watermark cannot go on without the answer that its cursor is in"
+        walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
+        self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
+
+    async def write(self, session: AsyncSession, lease: Lease) -> int:
+        """Write pages, walk, coverage and position down, together; return the bytes of the bodies. Raises LeaseLost."""
+        key, walk = lease.key, self.ended or self.position.walk
+        # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
+        size = await insert_pages(session, key, self.rows, walk)
+        await advance(session, lease, self.position)
+        if walk is not None:
+            await keep_walk(session, key, walk, complete=self.completes, settled=self._is_settled(walk))
+            if self.completes and walk.window is not None:
+                await mark_collected(session, key, walk.window)
+        return size
+
+    def clear(self) -> None:
+        """Begin the next batch where this one, now committed, ends."""
+        self.rows, self._bytes, self.ended, self.moved = [], 0, None, False
+
+    def _move_behind(self, page: Page, walk: OpenWalk | None, trail: Trail) -> None:
+        if walk is not None and page.last:
+            self.ended = walk
+            self.move(Position(parts=self.position.parts_without(walk.window)))
+            return
+        here = msgspec.structs.replace(self.position, cursor=dict(page.cursor), walk=walk, trail=trail)
+        if walk is None:
+            smaller = 0 if page.last else here.smaller
+            here = msgspec.structs.replace(here, pages=here.pages + page.worth_storing, smaller=smaller)
+        self.move(here)
+
+    def _is_settled(self, walk: OpenWalk) -> bool:
+        progress = self._stream.progress
+        return (
+            isinstance(progress, Windows)
+            and walk.window is not None
+            and settled(progress, Window(*walk.window), walk.started_at)
+        )
+
+
+def _further(walk: OpenWalk, page: Page) -> OpenWalk:
+    total = walk.declared_total if page.declared_total is None else page.declared_total
+    changed = walk.declared_total is not None and total != walk.declared_total
+    return msgspec.structs.replace(
+        walk,
+        pages=walk.pages + page.worth_storing,
+        records=walk.records + (page.records or 0),
+        declared_total=total,
+        total_changed=walk.total_changed or changed,
+    )
