@@ -73,10 +73,18 @@ CASES = (
     ),
     Case(
         name="cut-off-unseen",
-        what="cut off where nothing says so: closed without a length, or with too short a one",
-        plays=(Answers(UntilClosed(ROWS[:-9])), Answers(length_off(-5))),
+        what="JSON that is cut off where nothing says so: the end of the connection is its end",
+        plays=(Answers(UntilClosed(ROWS[:-9])),),
         blame=Blame.PATH,
         reactions=_PATH,
+    ),
+    Case(
+        name="length-too-small",
+        what="a length that ends before the body does: the rest is nobody's answer",
+        plays=(Answers(length_off(-5)),),
+        blame=Blame.API,
+        reactions=_QUARANTINE,
+        stored=Stored.QUARANTINE,
     ),
     Case(
         name="closed-at-the-end",
@@ -131,6 +139,16 @@ CASES = (
         once=True,
         blame=Blame.US,
         reactions=(Reaction.SPLIT,),
+        stored=Stored.PAGE,
+    ),
+    Case(
+        name="too-long-for-any-window",
+        what="the same where there is no window to split",
+        plays=(Answers(Flood(OVER_CAP, declared=True), Reply(), Reply(200, b'{"rows": []}')),),
+        scene=Scene.OFFSETS,
+        once=True,
+        blame=Blame.US,
+        reactions=(Reaction.SMALLER,),
         stored=Stored.PAGE,
     ),
     Case(

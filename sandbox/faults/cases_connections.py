@@ -60,6 +60,7 @@ CASES = (
         plays=(Greets(Shows("of an unknown authority")), Greets(Shows("expired"))),
         blame=Blame.PATH,
         reactions=(*_OTHERS, Reaction.ALARM),
+        cost=Cost.MENDED,
     ),
     Case(
         name="certificate-in-one-tunnel",
@@ -165,7 +166,7 @@ CASES = (
         plays=(Tunnels(CutsAfter(40_000), answer=_LONG), Tunnels(CutsAfter(40_000), "socks5", answer=_LONG)),
         blame=Blame.PATH,
         reactions=_PATH,
-        cost=Cost.HALF,
+        cost=Cost.POINT,  # half a point each time
     ),
     Case(
         name="tunnel-drips",
@@ -174,7 +175,7 @@ CASES = (
         slow=True,
         blame=Blame.PATH,
         reactions=_PATH,
-        cost=Cost.HALF,
+        cost=Cost.POINT,  # half a point each time
     ),
     Case(
         name="proxies-work",

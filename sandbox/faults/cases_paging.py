@@ -1,7 +1,7 @@
 """Paging: answers that are good one by one and lead nowhere."""
 
 from sandbox.faults.answers import Act, Reply
-from sandbox.faults.case import Answers, Blame, Case, Reaction, Scene, Stored
+from sandbox.faults.case import Answers, Blame, Case, Named, Reaction, Scene, Stored
 
 _QUARANTINE = (Reaction.QUARANTINE,)
 
@@ -54,8 +54,19 @@ CASES = (
     ),
     Case(
         name="pages-without-end",
-        what="ever new cursors: more pages than the declared total can fill",
-        plays=(Answers(*[_page(number, str(number), total=3) for number in range(1, 200)]),),
+        what="ever new cursors: more pages than there can be, or than the declared total can fill",
+        plays=(
+            Named("tests/unit/test_guard.py::test_pages_without_end_are_stopped"),
+            Named("tests/unit/test_guard.py::test_a_declared_total_says_how_many_pages_there_can_be"),
+        ),
+        blame=Blame.API,
+        reactions=_QUARANTINE,
+        stored=Stored.QUARANTINE,
+    ),
+    Case(
+        name="more-than-declared",
+        what="more records than the total that every page declared",
+        plays=(Answers(*[_page(number, str(number), total=3) for number in range(1, 9)]),),
         scene=Scene.TOTALS,
         blame=Blame.API,
         reactions=_QUARANTINE,

@@ -3,14 +3,18 @@
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from collectors.errors import CollectError
 from sandbox.faults.api import FaultApi
 from sandbox.faults.certificates import Certificates
 from tests.faults.ground import GOOD, Ground
 from tests.faults.scenes import Asked, streams
 from tests.servers import Database
+from worker import batch
+from worker.db.position import Trail
 from worker.embedded import Embedded
 from worker.http import body, spool
 from worker.http.pools import trusted
@@ -64,4 +68,14 @@ def ground(shared_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     monkeypatch.setattr(body, "DECODED_CAP", CAP)
     for holder in (body, spool):
         monkeypatch.setattr(holder, "PART", CAP // 2)
+    guard = batch.trail_behind
+
+    def noted(*args: Any, **named: Any) -> Trail:
+        try:
+            return guard(*args, **named)
+        except CollectError as error:
+            shared_ground.log.append(error)
+            raise
+
+    monkeypatch.setattr(batch, "trail_behind", noted)
     return shared_ground

@@ -26,7 +26,7 @@ from worker.db.reconcile import reconcile_account
 from worker.db.tenancy import OrganizationId, tenant_transaction
 from worker.http.hosts import Hosts
 from worker.http.pools import Pools
-from worker.http.proxies import Proxy, choose
+from worker.http.proxies import Proxy, ranked
 from worker.jobs import collect_slice
 from worker.resources import Resources
 
@@ -79,7 +79,7 @@ class Seller:
     @property
     def own(self) -> Proxy:
         """The proxy that the account uses while nothing is wrong."""
-        return choose(list(self.players), str(self.key.account_id))
+        return ranked(list(self.players), str(self.key.account_id))[0]
 
 
 @dataclass

@@ -69,6 +69,9 @@ def steps(log: Sequence[object], seen: Sequence[Seen]) -> Iterator[Reaction]:
                 if asked is not None and _is_half(entry, asked):
                     yield Reaction.SPLIT
                     return
+                if asked is not None and _is_smaller(entry, asked):
+                    yield Reaction.SMALLER
+                    return
                 asked, before, slept = entry, None, False
             case Slept(seconds):
                 slept = slept or seconds > 0
@@ -93,6 +96,11 @@ def _is_plain(sent: Sent, seen: Sequence[Seen]) -> bool:
 def _is_half(request: Request, of: Request) -> bool:
     begins, ends = request.query.get("from"), request.query.get("to")
     return begins is not None and begins == of.query.get("from") and str(ends) < str(of.query.get("to"))
+
+
+def _is_smaller(request: Request, of: Request) -> bool:
+    limit = of.query.get("limit")
+    return limit is not None and dict(request.query) == {**of.query, "limit": int(str(limit)) // 2}
 
 
 def _ending(run: Any, kept: Any) -> Reaction | None:

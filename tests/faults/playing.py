@@ -45,12 +45,12 @@ def cases(group: Group, wanted: Callable[[Case, Play], bool] = lambda _, __: Tru
     ]
 
 
-def hasten(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the deadlines that end a case."""
+def hasten(case: Case, monkeypatch: pytest.MonkeyPatch, *, lasting: bool = True) -> None:
+    """Shorten the deadlines that end a case; less so if something good has to arrive before them."""
     if case.slow:
-        monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 0.25)
-        monkeypatch.setattr(phases, "TOTAL_DEADLINE", 0.4)
-        monkeypatch.setattr(pools, "_TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 0.15 if lasting else 0.25)
+        monkeypatch.setattr(phases, "TOTAL_DEADLINE", 0.15 if lasting else 0.3)
+        monkeypatch.setattr(pools, "_TIMEOUT", httpx.Timeout(0.12 if lasting else 0.2))
 
 
 async def play_on(ground: Ground, case: Case, play: Play) -> Observed:
@@ -126,6 +126,11 @@ def can_help(case: Case, play: Play) -> bool:
     return case.reactions[:1] != () and case.reactions[0] in _TRYING
 
 
+def lasts_for_runs(case: Case, _: Play) -> bool:
+    """Whether something else is done when it goes on for three runs."""
+    return case.third is not None
+
+
 def assert_as_told(case: Case, seen: Observed) -> None:
     """Assert that a case that lasted ended as the catalogue says."""
     assert seen.reactions == case.reactions, [*seen.reactions, seen.said]
@@ -137,6 +142,13 @@ def assert_as_told(case: Case, seen: Observed) -> None:
         assert case.wait - _JITTER < seen.wait < case.wait * 1.1 + _JITTER
 
 
+def assert_as_told_of_the_third(case: Case, seen: Observed) -> None:
+    """Assert that what goes on for three runs makes us ask for less."""
+    assert case.third is not None
+    expected = (*case.reactions[:-1], case.third)
+    assert seen.reactions[: len(expected)] == expected, [*seen.reactions, seen.said]
+
+
 def assert_overcome(case: Case, play: Play, seen: Observed, cost: Cost) -> None:
     """Assert that a case that was over brought the page, by what the catalogue says is tried next."""
     tried = [reaction for reaction in case.reactions if reaction in _TRYING]
@@ -146,5 +158,5 @@ def assert_overcome(case: Case, play: Play, seen: Observed, cost: Cost) -> None:
     assert list(seen.reactions[: until + 1]) == tried[: until + 1], told
     assert set(seen.reactions) <= {*tried, Reaction.ALARM}, told
     assert seen.error is None
-    assert seen.stored is (Stored.PARTS if case.stored is Stored.PARTS else Stored.PAGE)
+    assert seen.stored is (Stored.BODY if case.scene is Scene.REPORT else Stored.PAGE)  # a file is kept as it came
     assert cost is case.cost

@@ -101,7 +101,7 @@ def _stream(marketplace: Marketplace, scene: Scene, asked: Asked) -> Stream:
 def _pages(scene: Scene, host: str) -> Pages:
     match scene:
         case Scene.OFFSETS:
-            return by_offset(get(host, "/rows"), rows="rows")
+            return by_offset(get(host, "/rows"), rows="rows", size=100)
         case Scene.LAST_ROWS:
             return by_last_row(get(host, "/rows"), rows="", field="id")
         case Scene.WINDOWS:

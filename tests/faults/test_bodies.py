@@ -4,7 +4,18 @@ import pytest
 
 from sandbox.faults.case import Case, Group, Play
 from tests.faults.ground import Ground
-from tests.faults.playing import assert_as_told, assert_overcome, can_help, cases, hasten, play_on, play_once
+from tests.faults.playing import (
+    assert_as_told,
+    assert_as_told_of_the_third,
+    assert_overcome,
+    can_help,
+    cases,
+    hasten,
+    lasts_for_runs,
+    play_on,
+    play_once,
+    play_thrice,
+)
 
 
 @pytest.mark.parametrize(("case", "play"), cases(Group.BODIES))
@@ -19,6 +30,14 @@ async def test_it_ends_as_the_catalogue_says(
 async def test_what_is_tried_next_helps_if_it_is_over(
     ground: Ground, case: Case, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasten(case, monkeypatch)
+    hasten(case, monkeypatch, lasting=False)
     seen, cost = await play_once(ground, case, play)
     assert_overcome(case, play, seen, cost)
+
+
+@pytest.mark.parametrize(("case", "play"), cases(Group.BODIES, lasts_for_runs))
+async def test_what_goes_on_for_three_runs_is_asked_for_less(
+    ground: Ground, case: Case, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(case, monkeypatch)
+    assert_as_told_of_the_third(case, await play_thrice(ground, case, play))

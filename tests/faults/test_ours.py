@@ -19,6 +19,6 @@ async def test_it_ends_as_the_catalogue_says(
 async def test_what_is_tried_next_helps_if_it_is_over(
     ground: Ground, case: Case, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasten(case, monkeypatch)
+    hasten(case, monkeypatch, lasting=False)
     seen, cost = await play_once(ground, case, play)
     assert_overcome(case, play, seen, cost)

@@ -52,7 +52,7 @@ class Client:
 
     def __init__(self, ground: Ground, pools: Pools, player: FaultProxy) -> None:
         self.player = player
-        self._proxy = Proxy(name=f"{player.kind} {player.port}", group="leak", url=player.url)
+        self._proxy = Proxy(name=f"{player.kind} {player.port}", group="leak", url=player.url, most_accounts=1_000_000)
         self._fetcher = replace(
             ground.resources.fetcher,
             pools=pools,
@@ -105,13 +105,13 @@ async def test_after_bad_luck_every_proxy_works_and_nothing_is_left_open(
     ground: Ground, pools: Pools, clients: list[Client]
 ) -> None:
     await _all_work(clients)
-    open_before = await _descriptors_without(pools)
+    open_before = await _descriptors_at_rest(ground, pools)
     ends = await _bad_luck(ground, clients)
     assert not {type(end) for end in ends if not isinstance(end, Answer | CollectError | asyncio.CancelledError)}
     assert len([end for end in ends if isinstance(end, asyncio.CancelledError)]) > 100
     assert len([end for end in ends if isinstance(end, OtherProxy)]) > 50
     await _all_work(clients)
-    assert await _descriptors_without(pools) <= open_before
+    assert await _descriptors_at_rest(ground, pools) <= open_before
 
 
 @pytest.mark.parametrize("act", [proxies.hangs, proxies.hangs_at_once, Instead(hangs)])
@@ -158,9 +158,10 @@ async def _all_work(clients: list[Client]) -> None:
         assert [answer.status for answer in answers] == [200] * 20
 
 
-async def _descriptors_without(pools: Pools) -> int:
+async def _descriptors_at_rest(ground: Ground, pools: Pools) -> int:
     """Return how many descriptors are open when no connection is kept."""
     await pools.aclose()
+    await ground.resources.redis.connection_pool.disconnect()
     counts = []
     for _ in range(20):  # the players close theirs in their own time
         await asyncio.sleep(0.02)
