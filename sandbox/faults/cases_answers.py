@@ -39,6 +39,13 @@ CASES = (
         reactions=(Reaction.PAUSE_ACCOUNT,),
     ),
     Case(
+        name="key-replaced",
+        what="401 for a key that somebody has replaced since the run began: the new one is used",
+        plays=(Named("tests/faults/test_ours.py::test_a_key_that_was_replaced_is_used_at_once"),),
+        reactions=(Reaction.AT_ONCE,),
+        stored=Stored.PAGE,
+    ),
+    Case(
         name="payment-due",
         what="402: the vendor's service is not paid",
         plays=(_wb(402, "payment required"),),
@@ -192,8 +199,8 @@ CASES = (
         name="limit-of-everybody",
         what="429 to several sellers at once: a limit of our address, or of the application",
         plays=(Named("tests/faults/test_ours.py::test_a_host_that_limits_everybody_is_left_alone"),),
-        blame=Blame.API,
-        reactions=(Reaction.PUT_OFF, Reaction.STOP),
+        blame=Blame.ACCOUNT,
+        reactions=(*_LIMITED, Reaction.STOP),
     ),
     Case(
         name="server-error",

@@ -191,10 +191,16 @@ CASES = (
         reactions=_OTHERS,
     ),
     Case(
+        name="group-of-one",
+        what="the only proxy of a group fails: there is no other, so it is never out",
+        plays=(Named("tests/faults/test_ours.py::test_the_only_proxy_of_a_group_is_used_again_as_soon_as_it_works"),),
+        blame=Blame.PROXY,
+        reactions=(Reaction.PUT_OFF,),
+    ),
+    Case(
         name="group-empty",
         what="the account's group has no proxy: nothing goes out directly",
         plays=(Named("tests/faults/test_ours.py::test_a_group_without_a_proxy_puts_off"),),
-        blame=Blame.US,
         reactions=(Reaction.PUT_OFF,),
     ),
     Case(

@@ -60,7 +60,6 @@ CASES = (
         name="valkey-down",
         what="the limits cannot be counted: nothing is fetched",
         plays=(Named(_OWN + "test_without_valkey_nothing_is_fetched"),),
-        blame=Blame.US,
         reactions=(Reaction.PUT_OFF,),
     ),
     Case(

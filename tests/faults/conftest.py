@@ -13,9 +13,9 @@ from sandbox.faults.certificates import Certificates
 from tests.faults.ground import GOOD, Ground
 from tests.faults.scenes import Asked, streams
 from tests.servers import Database
-from worker import batch
 from worker.db.position import Trail
 from worker.embedded import Embedded
+from worker.guard import trail_behind
 from worker.http import body, spool
 from worker.http.pools import trusted
 from worker.main import open_resources
@@ -68,14 +68,13 @@ def ground(shared_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     monkeypatch.setattr(body, "DECODED_CAP", CAP)
     for holder in (body, spool):
         monkeypatch.setattr(holder, "PART", CAP // 2)
-    guard = batch.trail_behind
 
     def noted(*args: Any, **named: Any) -> Trail:
         try:
-            return guard(*args, **named)
+            return trail_behind(*args, **named)
         except CollectError as error:
             shared_ground.log.append(error)
             raise
 
-    monkeypatch.setattr(batch, "trail_behind", noted)
+    monkeypatch.setattr("worker.batch.trail_behind", noted)
     return shared_ground

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,6 +51,13 @@ class NotedPools(Pools):
         return super().client(proxy)
 
 
+async def keys(_: str, names: tuple[str, ...]) -> Secret:
+    """Return the key of any account, or the password of any proxy."""
+    if "user" in names:
+        return {"user": WORDS[0], "password": WORDS[1]}
+    return next(secret for secret in SECRETS.values() if set(names) <= set(secret))
+
+
 @dataclass(frozen=True)
 class Sent:
     """An attempt began."""
@@ -73,13 +80,17 @@ class Seller:
     key: SliceKey
     external_id: str
     players: dict[Proxy, FaultProxy] = field(default_factory=dict)
-    known: Hosts = field(default_factory=Hosts)  # what the worker has seen of the hosts
+    known: Hosts = field(default_factory=Hosts)  # what its worker has seen of the hosts: nothing of another case
     addresses: dict[Proxy, str] = field(default_factory=dict)  # where it is not the player's own
 
     @property
     def own(self) -> Proxy:
         """The proxy that the account uses while nothing is wrong."""
         return ranked(list(self.players), str(self.key.account_id))[0]
+
+    def bad(self, *, lasting: bool) -> list[Proxy]:
+        """Return who misbehaves: all of them if it lasts, so that no other one helps, or else the account's own."""
+        return list(self.players) if lasting else [self.own]
 
 
 @dataclass
@@ -133,8 +144,8 @@ class Ground:
         return Seller(key, external_id)
 
     @asynccontextmanager
-    async def group(self, case: Case, play: Play) -> AsyncIterator[Seller]:
-        """Make an account whose group has three proxies of the play's kind, or none if the case goes out directly."""
+    async def group(self, case: Case, play: Play | None = None, *, size: int = 3) -> AsyncIterator[Seller]:
+        """Make an account whose group has proxies of the play's kind; without a group if the case goes out directly."""
         if case.direct:
             yield await self.seller(case)
             return
@@ -142,24 +153,28 @@ class Ground:
         name = f"group {next(_numbers)}"
         seller = await self.seller(case, group=name)
         async with AsyncExitStack() as stack:
-            for letter in "abc":
+            for letter in "abc"[:size]:
                 player = FaultProxy(self.certificates, tunnels.kind)
                 await stack.enter_async_context(player.serving())
                 proxy = Proxy(name=f"{name} {letter}", group=name, url=player.url)
                 seller.players[proxy] = player
             yield seller
 
-    async def run(self, seller: Seller, **changes: Any) -> list[str]:
-        """Collect the seller's slice once, as the job would; return the alarms that were raised."""
+    async def run(
+        self, seller: Seller, *, hosts: Mapping[str, str], fetching: Mapping[str, Any], changes: Mapping[str, Any]
+    ) -> list[str]:
+        """Collect the seller's slice once, as the job would; return the alarms that were raised.
+
+        `hosts` are elsewhere than at the API, `fetching` and `changes` in the fetcher and in the resources otherwise.
+        """
         await self._write_proxies(seller)
-        hosts = dict.fromkeys([*HOSTS.values(), FILES], self.api.url) | changes.pop("hosts", {})
-        fetcher = self.resources.fetcher
-        # What a process knows of the hosts must not be carried from one case to the next.
-        fetcher = replace(fetcher, pools=NotedPools(self), sleep=self.sleep, hosts=hosts, known=seller.known)
-        resources = replace(self.resources, fetcher=fetcher, secret=self._secret)
+        hosts = {**dict.fromkeys([*HOSTS.values(), FILES], self.api.url), **hosts}
+        own = {"pools": NotedPools(self), "sleep": self.sleep, "hosts": hosts, "known": seller.known, **fetching}
+        fetcher = replace(self.resources.fetcher, **own)
+        resources = replace(self.resources, **{"fetcher": fetcher, "secret": keys, **changes})
         try:
             with capture_logs() as logs:
-                await collect_slice(replace(resources, **changes), seller.key, stopping=lambda: False)
+                await collect_slice(resources, seller.key, stopping=lambda: False)
         finally:
             await fetcher.aclose()
         return [entry["event"] for entry in logs if entry["log_level"] in {"error", "critical"}]
@@ -178,11 +193,6 @@ class Ground:
     async def sleep(self, seconds: float) -> None:
         self.log.append(Slept(seconds))
         await asyncio.sleep(0)
-
-    async def _secret(self, _: str, names: tuple[str, ...]) -> Secret:
-        if "user" in names:
-            return {"user": WORDS[0], "password": WORDS[1]}
-        return next(secret for secret in SECRETS.values() if set(names) <= set(secret))
 
     async def row(self, sql: str, seller: Seller) -> Any:
         """Ask for one row about the seller's account, $1."""

@@ -12,6 +12,7 @@ from collectors.stream import Request
 from sandbox.faults.api import Seen
 from sandbox.faults.case import Cost, Reaction, Stored
 from tests.faults.ground import Ground, Seller, Sent, Slept
+from worker.http.proxies import Proxy
 
 _RUN = """
 SELECT r.outcome, a.status, s.state, s.not_before - clock_timestamp() AS wait, s.attempts,
@@ -52,7 +53,9 @@ async def observe(ground: Ground, seller: Seller, alarms: Sequence[str]) -> Obse
     reactions = [*steps(ground.log, ground.api.seen), *([ending] if ending else [])]
     if isinstance(error, RateLimited) and ending is Reaction.PUT_OFF and await _is_shut(ground, seller):
         reactions.append(Reaction.SHUT)
-    if alarms:
+    if "a host is left alone" in alarms:
+        reactions.append(Reaction.STOP)
+    elif alarms:
         reactions.append(Reaction.ALARM)
     bodies = (kept["bytes"] or b"") + (kept["set_aside"] or b"")
     return Observed(tuple(reactions), error, _stored(kept), run["wait"], run["said"], bodies)
@@ -126,12 +129,9 @@ def _stored(kept: Any) -> Stored:
     return Stored.PAGE if kept["pages"] else Stored.NOTHING
 
 
-async def cost(ground: Ground, seller: Seller) -> Cost:
-    """Return what is held against the proxy that the account used first."""
-    if not seller.players:
-        return Cost.NOTHING
-    health = ground.resources.fetcher.health
-    stands = (await health.standing([seller.own]))[seller.own.name]
+async def cost(ground: Ground, seller: Seller, proxy: Proxy) -> Cost:
+    """Return what is held against a proxy."""
+    stands = (await ground.resources.fetcher.health.standing([proxy]))[proxy.name]
     if seller.key.marketplace in stands.banned:
         return Cost.BANNED
     if stands.out_until is not None:
@@ -145,5 +145,5 @@ async def _is_shut(ground: Ground, seller: Seller) -> bool:
     ground.api.behave()
     neighbour = await ground.neighbour(seller)
     before = len(ground.api.seen)
-    await ground.run(neighbour)
+    await ground.run(neighbour, hosts={}, fetching={}, changes={})
     return len(ground.api.seen) == before

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 import pytest
@@ -32,6 +34,7 @@ from tests.faults.scenes import CANARY, HOSTS
 from worker.http import phases, pools
 
 _TRYING = {Reaction.AT_ONCE, Reaction.PAUSE, Reaction.OTHER, Reaction.PLAIN}
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _JITTER = timedelta(seconds=10)
 
 
@@ -49,25 +52,25 @@ def hasten(case: Case, monkeypatch: pytest.MonkeyPatch, *, lasting: bool = True)
     """Shorten the deadlines that end a case; less so if something good has to arrive before them."""
     if case.slow:
         monkeypatch.setattr(phases, "TUNNEL_DEADLINE", 0.15 if lasting else 0.25)
-        monkeypatch.setattr(phases, "TOTAL_DEADLINE", 0.15 if lasting else 0.3)
-        monkeypatch.setattr(pools, "_TIMEOUT", httpx.Timeout(0.12 if lasting else 0.2))
+        monkeypatch.setattr(phases, "TOTAL_DEADLINE", 0.1 if lasting else 0.3)
+        monkeypatch.setattr(pools, "_TIMEOUT", httpx.Timeout(0.12 if lasting else 0.2, read=0.08 if lasting else 0.2))
 
 
 async def play_on(ground: Ground, case: Case, play: Play) -> Observed:
     """Play a case for as long as it is asked, or until its acts are over."""
     async with ground.group(case, play) as seller:
         with ExitStack() as stack:
-            hosts = _set(ground, case, play, seller, stack, lasting=not case.once)
-            return await _run(ground, seller, hosts)
+            hosts = _begin(ground, case, play, seller, stack, lasting=not case.once)
+            return await collected(ground, seller, hosts=hosts)
 
 
 async def play_once(ground: Ground, case: Case, play: Play) -> tuple[Observed, Cost]:
     """Play a case so that it is over when we try something else; return the proxy's standing too."""
     async with ground.group(case, play) as seller:
         with ExitStack() as stack:
-            hosts = _set(ground, case, play, seller, stack, lasting=False)
-            seen = await _run(ground, seller, hosts)
-            return seen, await cost(ground, seller)
+            hosts = _begin(ground, case, play, seller, stack, lasting=False)
+            seen = await collected(ground, seller, hosts=hosts)
+            return seen, await cost(ground, seller, seller.own) if seller.players else Cost.NOTHING
 
 
 async def play_thrice(ground: Ground, case: Case, play: Play) -> Observed:
@@ -75,18 +78,26 @@ async def play_thrice(ground: Ground, case: Case, play: Play) -> Observed:
     windows = Case(name=case.name, what=case.what, plays=case.plays, scene=Scene.WINDOWS, marketplace=case.marketplace)
     async with ground.group(windows, play) as seller:
         with ExitStack() as stack:
-            hosts = _set(ground, case, play, seller, stack, lasting=True)
+            hosts = _begin(ground, case, play, seller, stack, lasting=True)
             for _ in range(2):
-                await ground.run(seller, hosts=hosts)
+                await collected(ground, seller, hosts=hosts)
                 await ground.pass_waits()
-            return await _run(ground, seller, hosts)
+            return await collected(ground, seller, hosts=hosts)
 
 
-async def _run(ground: Ground, seller: Seller, hosts: dict[str, str]) -> Observed:
+async def collected(
+    ground: Ground,
+    seller: Seller,
+    *,
+    hosts: Mapping[str, str] = NOTHING,
+    fetching: Mapping[str, Any] = NOTHING,
+    changes: Mapping[str, Any] = NOTHING,
+) -> Observed:
+    """Collect a seller's slice once, with what is otherwise than in `Ground.run`; return what was seen of it."""
     ground.log.clear()
     ground.api.seen.clear()
     connections = ground.api.connections
-    alarms = await ground.run(seller, hosts=hosts)
+    alarms = await ground.run(seller, hosts=hosts, fetching=fetching, changes=changes)
     seen = await observe(ground, seller, alarms)
     assert CANARY not in seen.said
     assert b"666" not in seen.bytes, "what is not ours is stored"
@@ -97,24 +108,33 @@ async def _run(ground: Ground, seller: Seller, hosts: dict[str, str]) -> Observe
     return seen
 
 
-def _set(ground: Ground, case: Case, play: Play, seller: Seller, stack: ExitStack, *, lasting: bool) -> dict[str, str]:
-    """Tell the players what to do; return where the hosts are, if not at the API."""
+def begin(ground: Ground, play: Play | None = None, seller: Seller | None = None, *, lasting: bool = False) -> None:
+    """Tell the API and the seller's proxies what to do: once, or as long as they are asked. The rest behaves."""
     ground.api.behave()
-    ground.api.good["/rows"] = Reply(body=b"[]") if case.scene is Scene.LAST_ROWS else Reply()
-    bad = list(seller.players) if lasting else [seller.own] if seller.players else []
+    ground.api.good["/rows"] = Reply()
     match play:
         case Answers(acts, at):
             ground.api.play(*acts, at=at, lasting=lasting)
         case Greets(greeting):
             ground.api.greet(greeting, lasting=lasting)
-        case Tunnels():
+        case Tunnels() if seller is not None:
             ground.api.good["/rows"] = play.answer or Reply()
-            for player in (seller.players[proxy] for proxy in bad):
+            for player in (seller.players[proxy] for proxy in seller.bad(lasting=lasting)):
                 player.act, player.credentials, player.certificate = play.act, play.credentials, play.certificate
+
+
+def _begin(
+    ground: Ground, case: Case, play: Play, seller: Seller, stack: ExitStack, *, lasting: bool
+) -> dict[str, str]:
+    """Begin a case of the table; return where the hosts are, if not at the API."""
+    begin(ground, play, seller, lasting=lasting)
+    if case.scene is Scene.LAST_ROWS:
+        ground.api.good["/rows"] = Reply(body=b"[]")
+    match play:
         case Nowhere("API", how):
             return {HOSTS[case.marketplace]: f"https://{stack.enter_context(nowhere(how))}"}
         case Nowhere(_, how):
-            for proxy in bad:
+            for proxy in seller.bad(lasting=lasting):
                 seller.addresses[proxy] = f"http://{stack.enter_context(nowhere(how))}"
     return {}
 

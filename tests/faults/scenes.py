@@ -16,13 +16,12 @@ from collectors.stream import (
     Answer,
     Bucket,
     Fetch,
-    Mark,
     Marketplace,
-    Page,
     Pages,
     Rate,
     Request,
     Snapshot,
+    Step,
     Stream,
     Walk,
     Windows,
@@ -52,7 +51,7 @@ class Asked:
     def through(self, pages: Pages) -> Pages:
         """Note everything that these pages ask."""
 
-        async def noted(fetch: Fetch, walk: Walk) -> AsyncGenerator[Page | Mark, None]:
+        async def noted(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
             async def asking(request: Request) -> Answer:
                 self._log.append(request)
                 try:
