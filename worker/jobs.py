@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collectors.errors import (
     AccountRefused,
+    Blame,
     CollectError,
     PutOff,
     StreamUnavailable,
@@ -123,6 +124,8 @@ class _Run:
             case Unacceptable():
                 return self._quarantined(why)
             case TryAgain():
+                if error.blame is Blame.PAIR:
+                    log.error("a marketplace refuses each address we come from", slice=str(self._lease.key), error=why)
                 told = None if error.answer is None else retry_after(error.answer)
                 return self._failed(why, most_attempts=_OTHERS_FAULT, least=told)
             case CollectError():  # AskLess

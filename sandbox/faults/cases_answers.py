@@ -8,7 +8,7 @@ from sandbox.faults.case import Answers, Blame, Case, Cost, Named, Reaction, Sce
 _MINUTE = timedelta(minutes=1)
 _AGAIN = (Reaction.PAUSE, Reaction.PAUSE, Reaction.PUT_OFF)
 _PATH = (Reaction.PAUSE, Reaction.OTHER, Reaction.PUT_OFF)
-_PAIR = (Reaction.OTHER, Reaction.OTHER, Reaction.PUT_OFF)
+_PAIR = (Reaction.OTHER, Reaction.OTHER, Reaction.PUT_OFF, Reaction.ALARM)
 _LIMITED = (Reaction.PUT_OFF, Reaction.SHUT)
 
 
@@ -98,6 +98,14 @@ CASES = (
         blame=Blame.PAIR,
         reactions=_PAIR,
         cost=Cost.BANNED,
+    ),
+    Case(
+        name="refused-directly",
+        what="either of these, and the account has no proxies: our own address is refused",
+        plays=(_html(403), _html(200)),
+        direct=True,
+        blame=Blame.PAIR,
+        reactions=(Reaction.PUT_OFF, Reaction.ALARM),
     ),
     Case(
         name="bad-moment",

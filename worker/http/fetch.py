@@ -131,9 +131,7 @@ class AccountFetch:
 
     def _may_help(self, error: BaseException, task: _Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
-        if task.is_spent:
-            return False
-        if isinstance(error, Later) and not self._fetcher.known.may_retry(task.request.host):
+        if task.is_spent or (isinstance(error, Later) and not self._fetcher.known.may_retry(task.request.host)):
             return False
         return may_help(error, repeatable=task.request.repeatable)
 
@@ -178,6 +176,8 @@ class AccountFetch:
                     await health.fault(proxy, points=error.points, lasting=error.lasting)
                 else:
                     task.suspected.append((proxy, error))
+            case OtherProxy():
+                task.is_spent = True  # it goes out directly: the same address would be refused the same way
             case Later(blame=Blame.API):
                 known.fault(task.request.host)
             case Later(blame=Blame.PATH):
