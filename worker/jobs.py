@@ -155,7 +155,7 @@ class _Run:
             bytes=self._tally.bytes,
             requests=fetch.requests if fetch else 0,
             seconds_waited=fetch.seconds_waited if fetch else 0.0,
-            proxy=", ".join(sorted(fetch.proxies)) or None if fetch else None,
+            proxy=", ".join(sorted(fetch.used)) or None if fetch else None,
             worker=self._resources.worker,
             refused=self._tally.refused,
         )
@@ -185,10 +185,9 @@ class _Run:
                 await offer(self._resources.redis, [again(key, at)])
 
     async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
-        marketplace = self._stream.marketplace
         secret = await self._secret()
-        self._fetch = self._resources.fetcher.for_run(
-            marketplace=marketplace,
+        self._fetch = AccountFetch(
+            fetcher=self._resources.fetcher,
             stream=self._stream,
             seller=self._account.external_id,
             account_id=str(self._lease.key.account_id),

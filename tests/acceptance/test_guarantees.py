@@ -328,8 +328,8 @@ async def _fetch(resources: Resources, account: Account, stream: str) -> Account
             )
         ).scalar_one()
     secret = await resources.secret(reference, found.marketplace.secret_fields)
-    return resources.fetcher.for_run(
-        marketplace=found.marketplace,
+    return AccountFetch(
+        fetcher=resources.fetcher,
         stream=found,
         seller=account.seller,
         account_id=str(account.id),

@@ -21,8 +21,9 @@ from sandbox.faults.api import Shows, closes, hangs, speaks_no_tls
 from sandbox.faults.case import Scene
 from sandbox.faults.proxies import CutsAfter, FaultProxy, Instead, Refuses, TunnelAct
 from tests.faults.ground import Ground
-from tests.faults.scenes import HOSTS, MARKETPLACES, SECRETS
+from tests.faults.scenes import HOSTS, SECRETS
 from worker.http import phases
+from worker.http.fetch import AccountFetch
 from worker.http.hosts import Hosts
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
@@ -64,8 +65,8 @@ class Client:
     async def get(self) -> Answer:
         """Fetch one page, as a worker that has seen nothing yet."""
         number = next(_numbers)
-        fetch = replace(self._fetcher, known=Hosts()).for_run(
-            marketplace=MARKETPLACES["ozon"],
+        fetch = AccountFetch(
+            fetcher=replace(self._fetcher, known=Hosts()),
             stream=self._stream,
             seller=f"leak {number}",
             account_id=f"leak {number}",

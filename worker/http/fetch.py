@@ -14,7 +14,7 @@ import structlog
 
 from collectors.errors import AccountRefused, Blame, Later, Malformed, OtherProxy, PutOff, RateLimited, TryAgain
 from collectors.refusals import judge_status
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Stream
+from collectors.stream import Answer, Bucket, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
 from worker.http.health import Health
 from worker.http.hosts import Hosts
@@ -51,31 +51,6 @@ class Fetcher:
     now: Callable[[], datetime]  # by the database's clock
     sleep: Sleep = asyncio.sleep
 
-    def for_run(
-        self,
-        *,
-        marketplace: Marketplace,
-        stream: Stream,
-        seller: str,
-        account_id: str,
-        secret: Secret,
-        resolve: Resolve,
-        proxy_group: str | None,
-        proxies: Sequence[Proxy],
-    ) -> AccountFetch:
-        """Return what one run of one account fetches with. Who has it must call its `release`."""
-        return AccountFetch(
-            self,
-            marketplace=marketplace,
-            stream=stream,
-            seller=seller,
-            account_id=account_id,
-            secret=secret,
-            resolve=resolve,
-            proxy_group=proxy_group,
-            proxies=[proxy for proxy in proxies if proxy.group == proxy_group],
-        )
-
     async def aclose(self) -> None:
         await self.pools.aclose()
 
@@ -93,36 +68,26 @@ class _Task:
     lost_on_the_way: int = 0  # attempts
 
 
+@dataclass(kw_only=True, eq=False)
 class AccountFetch:
-    """The `Fetch` of one run, and what the run has used."""
+    """The `Fetch` of one run of one account, and what the run has used. Who has it must call its `release`."""
 
-    def __init__(
-        self,
-        fetcher: Fetcher,
-        *,
-        marketplace: Marketplace,
-        stream: Stream,
-        seller: str,
-        account_id: str,
-        secret: Secret,
-        resolve: Resolve,
-        proxy_group: str | None,
-        proxies: Sequence[Proxy],
-    ) -> None:
-        self.requests = 0  # sent, repeated ones too
-        self.seconds_waited = 0.0
-        self.bytes_received = 0  # as they came over the wire
-        self.proxies: set[str] = set()  # the names of those used
-        self._fetcher = fetcher
-        self._marketplace = marketplace
-        self._stream = stream
-        self._seller = seller
-        self._account_id = account_id
-        self._secret = secret
-        self._resolve = resolve
-        self._group = proxy_group
-        self._group_proxies = proxies
-        self._hold = fetcher.budget.hold()
+    fetcher: Fetcher
+    stream: Stream
+    seller: str  # the marketplace's own id
+    account_id: str
+    secret: Secret = field(repr=False)
+    resolve: Resolve = field(repr=False)
+    proxy_group: str | None  # with a group, it never goes out directly
+    proxies: Sequence[Proxy]
+    requests: int = 0  # sent, repeated ones too
+    seconds_waited: float = 0.0
+    bytes_received: int = 0  # as they came over the wire
+    used: set[str] = field(default_factory=set)  # the names of the proxies that were used
+
+    def __post_init__(self) -> None:
+        self.proxies = [proxy for proxy in self.proxies if proxy.group == self.proxy_group]
+        self._hold = self.fetcher.budget.hold()
 
     async def __call__(self, request: Request) -> Answer:
         """Fetch what is asked. Returns an answer of data; raises what anything else means."""
@@ -131,24 +96,26 @@ class AccountFetch:
 
     def _may_help(self, error: BaseException, task: _Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
-        if task.is_spent or (isinstance(error, Later) and not self._fetcher.known.may_retry(task.request.host)):
+        if task.is_spent:
+            return False
+        if isinstance(error, Later) and not self.fetcher.known.may_retry(task.request.host):
             return False
         return may_help(error, repeatable=task.request.repeatable)
 
     def _addressed(self, request: Request) -> Target:
-        return target(request, self._marketplace, self._secret, hosts=self._fetcher.hosts, now=self._fetcher.now)
+        return target(request, self.stream.marketplace, self.secret, hosts=self.fetcher.hosts, now=self.fetcher.now)
 
     @property
     def is_waited_for(self) -> bool:
         """Whether other runs wait for bytes of the budget: what is held should be kept and released soon."""
-        return self._fetcher.budget.is_waited_for
+        return self.fetcher.budget.is_waited_for
 
     def release(self) -> None:
         """Give back what the answers so far took of the byte budget."""
         self._hold.release()
 
     async def _attempt(self, task: _Task) -> Answer:
-        self._fetcher.known.check(task.request.host)
+        self.fetcher.known.check(task.request.host)
         proxy = await self._choose(task)
         try:
             answer = await self._send_on_live_connection(task, proxy)
@@ -156,19 +123,19 @@ class AccountFetch:
             await self._blame(task, proxy, error)
             raise
         if proxy is not None:
-            await self._fetcher.health.ok(proxy, self._marketplace.name)
+            await self.fetcher.health.ok(proxy, self.stream.marketplace.name)
         for suspect, failure in task.suspected:  # another proxy got data, so it was not the API
             if failure.blame is Blame.PAIR:
-                await self._fetcher.health.ban(suspect, self._marketplace.name)
+                await self.fetcher.health.ban(suspect, self.stream.marketplace.name)
             else:
-                await self._fetcher.health.fault(suspect, points=failure.points, lasting=failure.lasting)
+                await self.fetcher.health.fault(suspect, points=failure.points, lasting=failure.lasting)
         return answer
 
     async def _blame(self, task: _Task, proxy: Proxy | None, error: TryAgain) -> None:
         """Tell whose fault a failed attempt was, and see that the next one avoids it."""
         log.info("attempt failed", error=str(error), blame=error.blame, proxy=None if proxy is None else proxy.name)
         task.failure = error
-        known, health = self._fetcher.known, self._fetcher.health
+        known, health = self.fetcher.known, self.fetcher.health
         match error:
             case OtherProxy() if proxy is not None:
                 task.failed.append(proxy)
@@ -187,24 +154,24 @@ class AccountFetch:
                     task.target = replace(task.target, headers={**task.target.headers, "Accept-Encoding": "identity"})
                 if proxy is not None:
                     await health.fault(proxy, points=0.5)
-                    if task.lost_on_the_way > 1 and len(self._group_proxies) > 1:
+                    if task.lost_on_the_way > 1 and len(self.proxies) > 1:
                         task.failed.append(proxy)
             case NewKey():
                 task.target = self._addressed(task.request)
 
     async def _choose(self, task: _Task) -> Proxy | None:
         """Return the account's proxy, or None if it goes out directly, which an account with a group never does."""
-        if self._group is None:
+        if self.proxy_group is None:
             return None
-        if not self._group_proxies:
+        if not self.proxies:
             raise PutOff(
-                f"proxy group {self._group!r} has no proxy: add one, or take the account out of the group",
+                f"proxy group {self.proxy_group!r} has no proxy: add one, or take the account out of the group",
                 wait=_NO_PROXY_WAIT,
             )
-        proxy = await self._fetcher.health.choose(
-            self._group_proxies,
-            account_id=self._account_id,
-            marketplace=self._marketplace.name,
+        proxy = await self.fetcher.health.choose(
+            self.proxies,
+            account_id=self.account_id,
+            marketplace=self.stream.marketplace.name,
             without=task.failed,
         )
         if proxy is None:
@@ -222,29 +189,29 @@ class AccountFetch:
         return await self._send(task, proxy)
 
     async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
-        limits = self._fetcher.limits
+        limits = self.fetcher.limits
         keys = self._keys(task.request, proxy)
-        token_type = self._marketplace.token_type(self._secret, task.request)
+        token_type = self.stream.marketplace.token_type(self.secret, task.request)
         async with limits.turn(keys, token_type, wait=self._wait) as turn:
             try:
                 answer = await self._exchange(task, proxy)
             except (NotSent, OtherProxy):  # no connection came up
                 turn.unsent()
                 raise
-            await turn.answered(answer, self._marketplace.told(answer) if task.request.signed else ())
+            await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
             await self._heed(answer, keys, proxy)
         return answer
 
     async def _heed(self, answer: Answer, keys: Sequence[Keyed], proxy: Proxy | None) -> None:
         """Raise what the answer means, after telling everybody what it says of limits, keys and the host."""
-        limits, known, host = self._fetcher.limits, self._fetcher.known, answer.request.host
+        limits, known, host = self.fetcher.limits, self.fetcher.known, answer.request.host
         known.tells_time(host, answer)
         if answer.status < 500 and answer.status not in {420, 429}:
             known.ok(host)
         try:
             self._judge(answer)
         except RateLimited as error:
-            known.limited(host, self._seller)
+            known.limited(host, self.seller)
             await limits.penalise(concerned(keys, error.bucket), error.wait)
             raise
         except AccountRefused as error:
@@ -252,24 +219,24 @@ class AccountFetch:
                 raise NewKey(str(error)) from None
             await limits.penalise([self._gate()], _GATE_SHUT)
             raise
-        if any(seller != self._seller for seller in self._stream.sellers(answer)):
-            self._fetcher.pools.distrust(proxy)  # two answers on one connection may have changed places
+        if any(seller != self.seller for seller in self.stream.sellers(answer)):
+            self.fetcher.pools.distrust(proxy)  # two answers on one connection may have changed places
             # Without its body: quarantine is the tenant's, and the data is not.
             told = f"{answer.request.path}: the answer is of another seller; check the account's external id"
             raise Malformed(told, replace(answer, body=b""))
 
     async def _has_new_key(self) -> bool:
         """Look once more what the secret is: somebody may have replaced it since the run began."""
-        before, self._secret = self._secret, await self._resolve()
-        return self._secret != before
+        before, self.secret = self.secret, await self.resolve()
+        return self.secret != before
 
     async def _exchange(self, task: _Task, proxy: Proxy | None) -> Answer:
         request = task.request
         attempt = Attempt(f"{request.method} {request.host}{request.path}", proxy)
         self.requests += 1
         if proxy is not None:
-            self.proxies.add(proxy.name)
-        sending = self._fetcher.pools.client(proxy).stream(
+            self.used.add(proxy.name)
+        sending = self.fetcher.pools.client(proxy).stream(
             request.method,
             task.target.url,
             params=request.query or None,
@@ -284,32 +251,32 @@ class AccountFetch:
                 status=response.status_code,
                 headers=dict(response.headers.items()),
                 body=b"",
-                fetched_at=self._fetcher.now(),
+                fetched_at=self.fetcher.now(),
                 proxy=None if proxy is None else proxy.name,
             )
             try:
                 answer = await read_body(response.aiter_raw(), answer, self._hold)
             finally:
                 self.bytes_received += response.num_bytes_downloaded
-        return replace(answer, fetched_at=self._fetcher.now())
+        return replace(answer, fetched_at=self.fetcher.now())
 
     def _judge(self, answer: Answer) -> None:
         # The body of a file is the seller's data, in which the marketplace's judge must not look for a refusal.
-        judge = self._marketplace.judge if answer.request.signed else judge_status
+        judge = self.stream.marketplace.judge if answer.request.signed else judge_status
         judge(answer)
 
     def _keys(self, request: Request, proxy: Proxy | None) -> list[Keyed]:
-        own = self._stream.buckets if request.buckets is None else request.buckets
+        own = self.stream.buckets if request.buckets is None else request.buckets
         egress = "direct" if proxy is None else proxy.way_out
         return [
-            (bucket, bucket_key(self._marketplace.name, self._seller, bucket, egress=egress))
-            for bucket in (*self._marketplace.buckets, *own)
+            (bucket, bucket_key(self.stream.marketplace.name, self.seller, bucket, egress=egress))
+            for bucket in (*self.stream.marketplace.buckets, *own)
         ] + [self._gate()]
 
     def _gate(self) -> Keyed:
-        return _GATE, bucket_key(self._marketplace.name, f"account {self._account_id}", _GATE, egress="")
+        return _GATE, bucket_key(self.stream.marketplace.name, f"account {self.account_id}", _GATE, egress="")
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.seconds_waited += seconds
-            await self._fetcher.sleep(seconds)
+            await self.fetcher.sleep(seconds)

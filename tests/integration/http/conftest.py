@@ -11,7 +11,7 @@ import trustme
 from redis.asyncio import Redis
 
 from collectors.stream import Bucket, Secret
-from tests.integration.http.peers import CANARY, FILES, HOST, VENDOR, Api, Tunnel, stream_of
+from tests.integration.http.peers import CANARY, FILES, HOST, Api, Tunnel, stream_of
 from worker.http.body import ByteBudget
 from worker.http.fetch import AccountFetch, Fetcher, Resolve
 from worker.http.health import Health
@@ -109,8 +109,8 @@ def run(fetcher: Fetcher) -> Run:
         through: Fetcher = fetcher,
         resolve: Resolve = unchanged,
     ) -> AccountFetch:
-        return through.for_run(
-            marketplace=VENDOR,
+        return AccountFetch(
+            fetcher=through,
             stream=stream_of(*buckets),
             seller="seller-1",
             account_id=account,

@@ -74,7 +74,7 @@ async def test_what_makes_something_is_asked_again_with_the_new_key(api: Api, ru
 async def test_an_answer_of_another_seller_is_refused_without_its_body(api: Api, run: Run) -> None:
     api.replies.append(Reply(body=b'{"seller": "seller-2"}'))
     fetch = run()
-    fetch._stream = replace(stream_of(), sellers=lambda answer: [answer.body.decode().split('"')[3]])
+    fetch.stream = replace(stream_of(), sellers=lambda answer: [answer.body.decode().split('"')[3]])
     with pytest.raises(Malformed, match="another seller") as caught:
         await fetch(asked())
     assert caught.value.answer.body == b""
@@ -123,7 +123,7 @@ async def test_all_sellers_told_to_wait_at_once_stop_the_marketplace(api: Api, r
     api.replies.extend([Reply(429, headers={"Retry-After": "30"})] * 3)
     for number in ("1", "2", "3", "4"):
         fetch = run(account=number)
-        fetch._seller = f"seller-{number}"
+        fetch.seller = f"seller-{number}"
         with pytest.raises(CollectError) as caught:
             await fetch(asked())
     assert "left alone" in str(caught.value)

@@ -39,7 +39,7 @@ async def test_an_answer_says_what_was_asked_of_the_vendor_and_is_counted(api: A
     assert seen.path == "/orders?from=2026-11-21T00%3A00%3A00%2B03%3A00"
     assert seen.body == b'{"limit":5}'
     assert seen.headers["authorization"] == CANARY
-    assert (fetch.requests, fetch.seconds_waited, fetch.proxies) == (1, 0.0, set())
+    assert (fetch.requests, fetch.seconds_waited, fetch.used) == (1, 0.0, set())
     assert fetch.bytes_received == len(gzip.compress(body))
 
 

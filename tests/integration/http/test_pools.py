@@ -35,7 +35,7 @@ async def test_the_api_is_reached_through_a_proxy_with_a_password(
     tunnel = await tunnels(WORDS, server_context if scheme == "https" else None)
     fetch = run(proxy(tunnel, scheme=scheme, credentials=WORDS))
     answers = [await fetch(asked()) for _ in range(3)]
-    assert {answer.proxy for answer in answers} == fetch.proxies == {"p1"}
+    assert {answer.proxy for answer in answers} == fetch.used == {"p1"}
     assert tunnel.connects == 1, "the connection is kept"
     assert "proxy-authorization" not in api.seen[0].headers
 
@@ -62,7 +62,7 @@ async def test_another_proxy_of_the_group_takes_over_at_once(
     assert (await health.standing(group))["bad"].out_until is not None
     assert (await fetch(asked())).proxy == "good"
     assert bad.connects == 3
-    assert fetch.proxies == {"good", "bad"}
+    assert fetch.used == {"good", "bad"}
     assert len(api.seen) == 4
 
 
