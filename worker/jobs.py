@@ -15,15 +15,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from collectors.errors import (
-    AccountRefused,
-    Blame,
-    CollectError,
-    PutOff,
-    StreamUnavailable,
-    TryAgain,
-    Unacceptable,
-)
+from collectors.errors import AccountRefused, Blame, CollectError, PutOff, StreamUnavailable, TryAgain, Unacceptable
 from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect

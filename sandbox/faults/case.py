@@ -61,7 +61,7 @@ class Cost(enum.StrEnum):
     HALF = "half a point"
     POINT = "a point"
     OUT = "out for a while"
-    MENDED = "out until mended"
+    LONGEST = "out for half an hour"
     BANNED = "banned at this marketplace"
 
 

@@ -60,7 +60,7 @@ CASES = (
         plays=(Greets(Shows("of an unknown authority")), Greets(Shows("expired"))),
         blame=Blame.PATH,
         reactions=(*_OTHERS, Reaction.ALARM),
-        cost=Cost.MENDED,
+        cost=Cost.LONGEST,
     ),
     Case(
         name="certificate-in-one-tunnel",
@@ -68,7 +68,7 @@ CASES = (
         plays=(Tunnels(Instead(Shows("of an unknown authority"))), Tunnels(Instead(Shows("of another name")))),
         blame=Blame.PATH,
         reactions=(*_OTHERS, Reaction.ALARM),
-        cost=Cost.MENDED,
+        cost=Cost.LONGEST,
     ),
     Case(
         name="proxy-certificate",
@@ -76,7 +76,7 @@ CASES = (
         plays=(Tunnels(kind="https", certificate="of an unknown authority"),),
         blame=Blame.PROXY,
         reactions=(*_OTHERS, Reaction.ALARM),
-        cost=Cost.MENDED,
+        cost=Cost.LONGEST,
     ),
     Case(
         name="proxy-not-there",
@@ -120,7 +120,7 @@ CASES = (
         ),
         blame=Blame.PROXY,
         reactions=_OTHERS,
-        cost=Cost.MENDED,
+        cost=Cost.LONGEST,
     ),
     Case(
         name="proxy-forbids",

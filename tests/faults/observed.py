@@ -136,7 +136,7 @@ async def cost(ground: Ground, seller: Seller, proxy: Proxy) -> Cost:
         return Cost.BANNED
     if stands.out_until is not None:
         left = stands.out_until - ground.resources.clock.now()
-        return Cost.MENDED if left > _BY_CHANCE else Cost.OUT
+        return Cost.LONGEST if left > _BY_CHANCE else Cost.OUT
     return {0.0: Cost.NOTHING, 0.5: Cost.HALF, 1.0: Cost.POINT}[stands.faults]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from collectors.stream import Request
 from sandbox.faults.answers import Reply
 from sandbox.faults.case import (
     Answers,
@@ -71,6 +72,22 @@ async def play_once(ground: Ground, case: Case, play: Play) -> tuple[Observed, C
             hosts = _begin(ground, case, play, seller, stack, lasting=False)
             seen = await collected(ground, seller, hosts=hosts)
             return seen, await cost(ground, seller, seller.own) if seller.players else Cost.NOTHING
+
+
+async def play_and_come_back(ground: Ground, case: Case, play: Play) -> tuple[Request, Request, Request]:
+    """Play a case; return the first and the last request of its run, and the first of the run that follows."""
+    async with ground.group(case, play) as seller:
+        with ExitStack() as stack:
+            hosts = _begin(ground, case, play, seller, stack, lasting=True)
+            await collected(ground, seller, hosts=hosts)
+            first, *_, last = _asked(ground)
+            await ground.pass_waits()
+            await collected(ground, seller, hosts=hosts)
+            return first, last, _asked(ground)[0]
+
+
+def _asked(ground: Ground) -> list[Request]:
+    return [entry for entry in ground.log if isinstance(entry, Request)]
 
 
 async def play_thrice(ground: Ground, case: Case, play: Play) -> Observed:
@@ -149,6 +166,11 @@ def can_help(case: Case, play: Play) -> bool:
 def lasts_for_runs(case: Case, _: Play) -> bool:
     """Whether something else is done when it goes on for three runs."""
     return case.third is not None
+
+
+def is_refused(case: Case, _: Play) -> bool:
+    """Whether an answer of it is set aside."""
+    return case.stored is Stored.QUARANTINE
 
 
 def assert_as_told(case: Case, seen: Observed) -> None:

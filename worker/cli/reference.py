@@ -43,7 +43,7 @@ does about it, and what is in the database afterwards. The tests play each of th
 * **What we do** is in its order and for as long as it goes on. Whatever helps on the way, the page is stored and the
   walk goes on. *Put off* means that no worker waits: the slice is due again later, from where it stood.
 * **The proxy** is what it costs the proxy if another one brings the answer. Three points in a row, and it is out for a
-  while; never more than half of a group is.
+  while; never more than half of a group is. It comes back by way of one request that goes well.
 * Whatever is raised, no position moves past a page that is not stored.
 
 This file is made: `collector docs faults > docs/faults.md`.
