@@ -79,7 +79,7 @@ def judge(answer: Answer) -> None:
         case 404 if "/reports/info/" in answer.request.path:  # a report that is not there, or no longer
             raise Later(words, answer=answer)
         case 420 if "parallel" in text:  # a slot is free as soon as another request ends
-            raise RateLimited(words, wait=timedelta(seconds=1), bucket=PARALLEL.name)
+            raise RateLimited(words, wait=timedelta(seconds=0.5), bucket=PARALLEL.name)
         case 420:
             raise RateLimited(words, wait=_until(answer) or timedelta(minutes=1))
         case 423:
