@@ -59,7 +59,9 @@ def own_bucket(marketplace: str, stream: str) -> Bucket:
 
 def operation(marketplace: str, path: str) -> dict[str, Any]:
     document = json.loads((SPECS / marketplace / "rate-limits.json").read_bytes())
-    found: dict[str, Any] = next(each for each in document["operations"] if each["path"] == path)
+    found: dict[str, Any] = next(
+        each for each in document["operations"] if each["path"] == path and each["method"] != "PUT"
+    )
     return found
 
 
