@@ -41,6 +41,10 @@ QUOTAS: Mapping[str, tuple[int, float, bool]] = {
     "questions": (1000, 3600, False),
     "quality": (500, 3600, False),
     "united_netting/create": (1, 120, False),
+    "united_marketplace_services/create": (1, 120, False),
+    "united_orders/create": (1, 120, False),
+    "united_returns/create": (1, 120, False),
+    "shows_sales/create": (1, 600, False),
     "united_netting/info": (100, 60, False),
 }
 

@@ -8,12 +8,12 @@ from sandbox.data_yandex_market import YandexMarketData, stats_text
 from sandbox.data_yandex_market_dealings import Dealings
 from sandbox.data_yandex_market_goods import Goods
 from sandbox.marketplace import Stream, changed, created
-from sandbox.records import MOSCOW, Record, array, encode
+from sandbox.records import MOSCOW, Book, Record, array, encode
 from sandbox.wire import Call, Endpoint, Fields, Invalid, Reply, end_of, moscow_midnight
 from sandbox.yandex_market_dealings import dealing_endpoints, dealing_streams
 from sandbox.yandex_market_goods import goods_endpoints, goods_streams
 from sandbox.yandex_market_listing import HOST, NAME, cut
-from sandbox.yandex_market_reports import Reports
+from sandbox.yandex_market_reports import KINDS, Reports
 
 FILE_HOST = "market-reports.sandbox.yandex.ru"
 
@@ -27,7 +27,6 @@ def endpoints(data: YandexMarketData, goods: Goods, dealings: Dealings, reports:
     def endpoint(stream: str, method: str, path: str, answer: Callable[[Call], Reply], step: str = "") -> Endpoint:
         return Endpoint(NAME, stream, method, FILE_HOST if step == "file" else HOST, path, answer, step)
 
-    netting = "united_netting"
     return (
         endpoint("campaigns", "GET", "/v2/campaigns", partial(campaigns, data)),
         endpoint("orders_stats", "POST", "/v2/campaigns/{campaignId}/stats/orders", partial(orders_stats, data)),
@@ -35,9 +34,13 @@ def endpoints(data: YandexMarketData, goods: Goods, dealings: Dealings, reports:
         endpoint("prices", "POST", "/v2/businesses/{businessId}/offer-prices", partial(prices, data)),
         *goods_endpoints(goods),
         *dealing_endpoints(dealings),
-        endpoint(netting, "POST", "/v2/reports/united-netting/generate", reports.create, "create"),
-        endpoint(netting, "GET", "/v2/reports/info/{reportId}", reports.info, "info"),
-        endpoint(netting, "GET", "/file/{reportId}", reports.file, "file"),
+        *(
+            endpoint(kind.stream, "POST", f"/v2/reports/{kind.name}/generate", partial(reports.create, kind), "create")
+            for kind in KINDS
+        ),
+        # One method each for the reports of every kind, named after the first.
+        endpoint(KINDS[0].stream, "GET", "/v2/reports/info/{reportId}", reports.info, "info"),
+        endpoint(KINDS[0].stream, "GET", "/file/{reportId}", reports.file, "file"),
     )
 
 
@@ -49,8 +52,12 @@ def streams(data: YandexMarketData, goods: Goods, dealings: Dealings) -> Mapping
         "prices": Stream(lambda seller, now: list(data.prices.seen(seller, now)), None),
         **goods_streams(goods),
         **dealing_streams(dealings),
-        "united_netting": Stream(lambda seller, now: list(data.united_netting.seen(seller, now)), created),
+        **{name: Stream(partial(_lines, book), created) for name, book in data.reports.items()},
     }
+
+
+def _lines(book: Book, seller: str, now: datetime) -> list[Record]:
+    return list(book.seen(seller, now))
 
 
 def campaigns(data: YandexMarketData, call: Call) -> Reply:

@@ -212,6 +212,11 @@ def stage_settings(box: Sandbox, database: Database, redis_url: str, *, rate_sca
     )
 
 
+def reports(marketplace: str) -> set[str]:
+    """Return the streams that are reports: each of their runs ends by waiting, and they bring files."""
+    return {name for name, stream in STREAMS[marketplace].items() if stream.paging.startswith("report")}
+
+
 def every_stream(marketplace: str) -> list[str]:
     """Every stream, those that list the slices of others first."""
     streams = STREAMS[marketplace]

@@ -14,7 +14,13 @@ from collectors.yandex_market.goods import (
 )
 from collectors.yandex_market.opinions import FEEDBACK, QUESTIONS
 from collectors.yandex_market.orders import ORDERS, ORDERS_STATS, RETURNS, SUPPLY_REQUESTS
-from collectors.yandex_market.reports import UNITED_NETTING
+from collectors.yandex_market.reports import (
+    SHOWS_SALES,
+    UNITED_MARKETPLACE_SERVICES,
+    UNITED_NETTING,
+    UNITED_ORDERS,
+    UNITED_RETURNS,
+)
 from collectors.yandex_market.stores import CAMPAIGNS, FBY_WAREHOUSES, QUALITY, WAREHOUSES
 
 STREAMS = (
@@ -37,4 +43,8 @@ STREAMS = (
     QUESTIONS,
     QUALITY,
     UNITED_NETTING,
+    UNITED_MARKETPLACE_SERVICES,
+    UNITED_ORDERS,
+    UNITED_RETURNS,
+    SHOWS_SALES,
 )

@@ -40,6 +40,9 @@ VOLUMES = {
     "yandex_market/feedback": 3.0,
     "yandex_market/questions": 2.0,
     "yandex_market/united_netting": 4.0,
+    "yandex_market/united_marketplace_services": 3.0,
+    "yandex_market/united_orders": 3.0,
+    "yandex_market/shows_sales": 3.0,
 }
 
 
@@ -121,6 +124,10 @@ CASES = {
     "yandex_market/questions": Case(asked, page=4),
     "yandex_market/quality": Case(rated, page=None),
     "yandex_market/united_netting": Case(in_archive, page=None),
+    "yandex_market/united_marketplace_services": Case(in_archive, page=None),
+    "yandex_market/united_orders": Case(in_archive, page=None),
+    "yandex_market/united_returns": Case(in_archive, page=None),
+    "yandex_market/shows_sales": Case(in_archive, page=None),
 }
 ALL = [
     pytest.param(stream, id=f"{marketplace}/{name}")
