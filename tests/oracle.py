@@ -28,6 +28,26 @@ KEYS: dict[str, Keys] = {
     "yandex_market/orders_stats": lambda page: (row["id"] for row in page["result"]["orders"]),
     "yandex_market/orders": lambda page: (row["orderId"] for row in page["orders"]),
     "yandex_market/prices": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/returns": lambda page: (row["id"] for row in page["result"]["returns"]),
+    "yandex_market/supply_requests": lambda page: (row["id"]["id"] for row in page["result"]["requests"]),
+    "yandex_market/offers": lambda page: (row["offer"]["offerId"] for row in page["result"]["offerMappings"]),
+    "yandex_market/campaign_offers": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/offer_cards": lambda page: (row["offerId"] for row in page["result"]["offerCards"]),
+    "yandex_market/stocks": lambda page: (
+        f"{held['warehouseId']}/{row['offerId']}" for held in page["result"]["warehouses"] for row in held["offers"]
+    ),
+    "yandex_market/stocks_v3": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/warehouses": lambda page: (row["id"] for row in page["result"]["warehouses"]),
+    "yandex_market/fby_warehouses": lambda page: (row["id"] for row in page["result"]["warehouses"]),
+    "yandex_market/promos": lambda page: (row["id"] for row in page["result"]["promos"]),
+    "yandex_market/bids": lambda page: (row["sku"] for row in page["result"]["bids"]),
+    "yandex_market/feedback": lambda page: (row["feedbackId"] for row in page["result"]["feedbacks"]),
+    "yandex_market/questions": lambda page: (row["questionIdentifiers"]["id"] for row in page["result"]["questions"]),
+    "yandex_market/quality": lambda page: (
+        f"{store['campaignId']}/{mark['calculationDate']}"
+        for store in page["result"]["campaignRatings"]
+        for mark in store["ratings"]
+    ),
 }
 
 # How the sandbox's oracle names the slices.

@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from collectors.registry import STREAMS
+from collectors.stream import ListedBy
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
 from tests.servers import Database
@@ -47,6 +48,10 @@ PAGE_LIMITS = {
     "yandex_market/orders_stats": 10,
     "yandex_market/orders": 20,
     "yandex_market/prices": 30,
+    "yandex_market/returns": 10,
+    "yandex_market/offers": 20,
+    "yandex_market/campaign_offers": 10,
+    "yandex_market/warehouses": 2,
 }
 
 
@@ -207,6 +212,13 @@ def stage_settings(box: Sandbox, database: Database, redis_url: str, *, rate_sca
     )
 
 
+def reports(marketplace: str) -> set[str]:
+    """Return the streams that are reports: each of their runs ends by waiting, and they bring files."""
+    return {name for name, stream in STREAMS[marketplace].items() if stream.paging.startswith("report")}
+
+
 def every_stream(marketplace: str) -> list[str]:
     """Every stream, those that list the slices of others first."""
-    return sorted(STREAMS[marketplace], key=lambda name: name != "campaigns")
+    streams = STREAMS[marketplace]
+    lists = {stream.slices.stream for stream in streams.values() if isinstance(stream.slices, ListedBy)}
+    return sorted(streams, key=lambda name: name not in lists)

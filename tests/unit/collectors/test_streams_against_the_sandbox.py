@@ -35,7 +35,14 @@ VOLUMES = {
     "ozon/accruals_by_day": 9.0,
     "yandex_market/orders": 5.0,
     "yandex_market/prices": 30.0,
+    "yandex_market/returns": 3.0,
+    "yandex_market/supply_requests": 20.0,
+    "yandex_market/feedback": 3.0,
+    "yandex_market/questions": 2.0,
     "yandex_market/united_netting": 4.0,
+    "yandex_market/united_marketplace_services": 3.0,
+    "yandex_market/united_orders": 3.0,
+    "yandex_market/shows_sales": 3.0,
 }
 
 
@@ -43,7 +50,7 @@ VOLUMES = {
 class Case:
     """What the test has to know of a stream: its records' keys in a body, and how far below the vendor's pages are cut.
 
-    `page` is None for a file, which has no pages. `oracle` is how the sandbox calls what the stream asks for.
+    `page` is None for what has no pages. `oracle` is how the sandbox calls what the stream asks for.
     """
 
     keys: Callable[[bytes], Iterable[Any]]
@@ -66,6 +73,26 @@ def in_archive(body: bytes) -> Iterable[Any]:
         return [row["ID"] for row in json.loads(archive.read("Начисления.json"))]
 
 
+def result(body: bytes) -> Any:
+    return json.loads(body)["result"]
+
+
+def by_warehouse(body: bytes) -> Iterable[Any]:
+    return [f"{held['warehouseId']}/{row['offerId']}" for held in result(body)["warehouses"] for row in held["offers"]]
+
+
+def asked(body: bytes) -> Iterable[Any]:
+    return [row["questionIdentifiers"]["id"] for row in result(body)["questions"]]
+
+
+def rated(body: bytes) -> Iterable[Any]:
+    return [
+        f"{store['campaignId']}/{mark['calculationDate']}"
+        for store in result(body)["campaignRatings"]
+        for mark in store["ratings"]
+    ]
+
+
 CASES = {
     "wildberries/orders": Case(listed(key="srid"), page=11),
     "wildberries/cards": Case(listed("cards", key="nmID"), page=7),
@@ -80,7 +107,27 @@ CASES = {
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),
     "yandex_market/prices": Case(listed("result", "offers", key="offerId"), page=7),
+    "yandex_market/returns": Case(listed("result", "returns", key="id"), page=2),
+    "yandex_market/supply_requests": Case(lambda body: (row["id"]["id"] for row in result(body)["requests"]), page=4),
+    "yandex_market/offers": Case(
+        lambda body: (row["offer"]["offerId"] for row in result(body)["offerMappings"]), page=5
+    ),
+    "yandex_market/campaign_offers": Case(listed("result", "offers", key="offerId"), page=4),
+    "yandex_market/offer_cards": Case(listed("result", "offerCards", key="offerId"), page=9),
+    "yandex_market/stocks": Case(by_warehouse, page=4),
+    "yandex_market/stocks_v3": Case(listed("result", "offers", key="offerId"), page=3),
+    "yandex_market/warehouses": Case(listed("result", "warehouses", key="id"), page=2),
+    "yandex_market/fby_warehouses": Case(listed("result", "warehouses", key="id"), page=None),
+    "yandex_market/promos": Case(listed("result", "promos", key="id"), page=None),
+    "yandex_market/bids": Case(listed("result", "bids", key="sku"), page=6),
+    "yandex_market/feedback": Case(listed("result", "feedbacks", key="feedbackId"), page=5),
+    "yandex_market/questions": Case(asked, page=4),
+    "yandex_market/quality": Case(rated, page=None),
     "yandex_market/united_netting": Case(in_archive, page=None),
+    "yandex_market/united_marketplace_services": Case(in_archive, page=None),
+    "yandex_market/united_orders": Case(in_archive, page=None),
+    "yandex_market/united_returns": Case(in_archive, page=None),
+    "yandex_market/shows_sales": Case(in_archive, page=None),
 }
 ALL = [
     pytest.param(stream, id=f"{marketplace}/{name}")

@@ -24,6 +24,10 @@ SMALL = Play(
         "ozon/accruals_by_day": 9,
         "yandex_market/orders": 5,
         "yandex_market/prices": 30,
+        "yandex_market/returns": 3,
+        "yandex_market/supply_requests": 20,
+        "yandex_market/feedback": 3,
+        "yandex_market/questions": 2,
         "yandex_market/united_netting": 4,
     },
 )
@@ -41,6 +45,12 @@ PAGE_LIMITS = {
     "yandex_market/orders_stats": 5,
     "yandex_market/orders": 6,
     "yandex_market/prices": 7,
+    "yandex_market/returns": 3,
+    "yandex_market/supply_requests": 3,
+    "yandex_market/offers": 7,
+    "yandex_market/stocks": 3,
+    "yandex_market/feedback": 7,
+    "yandex_market/questions": 7,
 }
 
 

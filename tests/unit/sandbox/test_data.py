@@ -28,7 +28,10 @@ async def test_moving_the_clock_only_adds_records(box: Sandbox) -> None:
     after = look()
     box.clock.advance(timedelta(days=-5))
     assert all(before[stream] <= after[stream] for stream in before)
-    assert [stream for stream in before if before[stream] == after[stream]] == [("yandex_market", "campaigns")]
+    places = ("campaigns", "warehouses", "fby_warehouses")
+    assert [stream for stream in before if before[stream] == after[stream]] == [
+        ("yandex_market", name) for name in places
+    ]
     assert look() == before
 
 
