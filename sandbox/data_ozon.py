@@ -55,6 +55,9 @@ class OzonData:
         self.cash_flow = book(lambda day: int(day.day in {1, 16}), money.cash_flow, "cash_flow")
         self.analytics = daily("analytics", 4, money.ordered)
 
+        self.placement = daily("placement", 2, money.placed)
+        self.discounted = at_once("discounted", 5, money.discounted)
+
         self.seller_info = at_once("seller_info", 1, cabinet.cabinet)
         self.roles = at_once("roles", len(cabinet.ROLES), cabinet.role)
         self.reviews = daily("reviews", 6, cabinet.review, _one_in_five)

@@ -187,3 +187,17 @@ def _ordered_text(dice: Dice, sku: int, revenue: int, record: Record) -> bytes:
             "metrics": [revenue, dice.number("units", 0, 90)],
         }
     )
+
+
+def placed(dice: Dice, seller: str, day: date, number: int) -> Life:
+    """What a product's place in a warehouse cost on one day."""
+    sku = sku_of(base(seller) * 100_000_000 + number)
+    text = {"SKU": sku, "Дата": day.isoformat(), "Стоимость размещения": f"{dice.number('cost', 0, 900)},50"}
+    key = f"{sku}/{day.isoformat()}"
+    return Life(key=key, order=sku, at=moment(day, 0), born=moment(day, 0), render=lambda _: encode(text))
+
+
+def discounted(dice: Dice, seller: str, day: date, number: int) -> Life:
+    sku = sku_of(base(seller) * 100_000_000 + number)
+    text = {"SKU": sku, "Причина": dice.pick("why", ("Вскрыта упаковка", "Помят"))}
+    return Life(key=str(sku), order=sku, at=moment(day, 0), born=moment(day, 0), render=lambda _: encode(text))

@@ -12,6 +12,7 @@ from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_ozon import OzonData
 from sandbox.limits import PointQuota, TokenBucket
 from sandbox.marketplace import Admission, Stream
+from sandbox.ozon_reports import FILE_HOST, Reports
 from sandbox.records import World
 from sandbox.wire import Call, Endpoint, Refused, Reply, reply
 
@@ -19,8 +20,8 @@ NAME = "ozon"
 HOST = "api-seller.ozon.ru"
 
 REQUESTS_PER_SECOND = 50
-ONE_A_MINUTE = ("analytics", "turnover")
-A_DAY: Mapping[str, int] = {"analytics": 50}
+ONE_A_MINUTE = ("analytics", "turnover", "discounted_report/create")
+A_DAY: Mapping[str, int] = {"analytics": 50, "placement_by_products/create": 5, "placement_by_supplies/create": 5}
 """Requests in 24 hours, of a seller without Premium Plus."""
 
 # gRPC code and message for a bad day.
@@ -38,23 +39,34 @@ FAILURES: Mapping[int, tuple[int, str]] = {
 class Ozon:
     name = NAME
 
-    def __init__(self, world: World, issuer: Issuer, rate_scale: float) -> None:
+    def __init__(self, world: World, issuer: Issuer, rate_scale: float, report_polls: int = 2) -> None:
         data = OzonData(world)
         answers = goods.methods(data) | orders.methods(data) | money.methods(data)
         paths = goods.PATHS | orders.PATHS | money.PATHS
+        reports = Reports(data, NAME, HOST, polls=report_polls)
         self.endpoints: tuple[Endpoint, ...] = (
             *(Endpoint(NAME, name, "POST", HOST, path, answers[name]) for name, path in paths.items()),
+            *reports.endpoints,
             Endpoint(NAME, "obsolete", "POST", HOST, "/v3/posting/fbs/list", obsolete),
             Endpoint(NAME, "obsolete", "POST", HOST, "/v3/finance/transaction/list", obsolete),
         )
-        self.streams: Mapping[str, Stream] = {**goods.streams(data), **orders.streams(data), **money.streams(data)}
+        self.streams: Mapping[str, Stream] = {
+            **goods.streams(data),
+            **orders.streams(data),
+            **money.streams(data),
+            **reports.streams,
+        }
         self._issuer = issuer
         self._bucket = TokenBucket(1 / REQUESTS_PER_SECOND / rate_scale, REQUESTS_PER_SECOND)
         self._minutes = {name: TokenBucket(60 / rate_scale, 1) for name in ONE_A_MINUTE}
         self._days = {name: PointQuota(amount, 86_400 / rate_scale) for name, amount in A_DAY.items()}
 
     def seller(self, endpoint: Endpoint, headers: Mapping[str, str], now: datetime) -> str:
-        del endpoint, now
+        del now
+        if endpoint.host == FILE_HOST:
+            if "Api-Key" in headers or "Client-Id" in headers:
+                raise Refused(refusal(400, 3, "A report's link needs no credential, and must not be given one"))
+            return ""
         client_id, api_key = headers.get("Client-Id", ""), headers.get("Api-Key", "")
         if not client_id or not api_key:
             raise Refused(refusal(403, 16, "Client-Id and Api-Key headers are required"))
@@ -66,6 +78,9 @@ class Ozon:
     @contextmanager
     def admit(self, endpoint: Endpoint, seller: str, path: Mapping[str, str]) -> Iterator[Admission]:
         del path
+        if endpoint.host == FILE_HOST:
+            yield Admission("", None, lambda answer: answer)
+            return
         taken = self._bucket.take(seller)
         headers = {"Ratelimit-Remaining": str(taken.remaining)}
         over = self._over(endpoint.name, seller) if taken.given else (f"all:{seller}", taken.retry)

@@ -21,6 +21,7 @@ from collectors.ozon.money import (
     TURNOVER,
 )
 from collectors.ozon.orders import FBO_POSTINGS, FBS_POSTINGS, RETURNS, RETURNS_RFBS, SUPPLY_ORDERS
+from collectors.ozon.reports import DISCOUNTED_REPORT, PLACEMENT_BY_PRODUCTS, PLACEMENT_BY_SUPPLIES, PRODUCTS_REPORT
 from collectors.ozon.seller import QUESTIONS, REVIEWS, ROLES, SELLER_INFO
 
 STREAMS = (
@@ -47,4 +48,8 @@ STREAMS = (
     RETURNS_RFBS,
     TURNOVER,
     FBO_WAREHOUSES,
+    PRODUCTS_REPORT,
+    DISCOUNTED_REPORT,
+    PLACEMENT_BY_PRODUCTS,
+    PLACEMENT_BY_SUPPLIES,
 )

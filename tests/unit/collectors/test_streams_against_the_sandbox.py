@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -75,6 +76,11 @@ def ordered(body: bytes) -> Iterable[Any]:
     return ["/".join(each["id"] for each in row["dimensions"]) for row in json.loads(body)["result"]["data"]]
 
 
+def first_column(body: bytes) -> Iterable[Any]:
+    rows = csv.reader(io.StringIO(body.decode("utf-8-sig")), delimiter=";")
+    return [row[0] for row in rows][1:]
+
+
 CASES = {
     "wildberries/orders": Case(listed(key="srid"), page=11),
     "wildberries/cards": Case(listed("cards", key="nmID"), page=7),
@@ -109,6 +115,10 @@ CASES = {
     "ozon/returns_rfbs": Case(listed("returns", key="return_id"), page=2),
     "ozon/turnover": Case(listed("items", key="sku"), page=8),
     "ozon/fbo_warehouses": Case(listed("warehouses", key="warehouse_id"), page=None),
+    "ozon/products_report": Case(first_column, page=None),
+    "ozon/discounted_report": Case(first_column, page=None),
+    "ozon/placement_by_products": Case(first_column, page=None),
+    "ozon/placement_by_supplies": Case(first_column, page=None),
     "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),

@@ -16,6 +16,7 @@ STILL = {
     "ozon/fbo_warehouses",
     "ozon/seller_info",
     "ozon/roles",
+    "ozon/discounted_report",
     "ozon/accrual_types",
     "ozon/cash_flow",
     "ozon/realization",
