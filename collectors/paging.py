@@ -11,6 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
+from typing import Annotated, cast
+
+import msgspec
 
 from collectors.envelope import Envelope, Rows
 from collectors.errors import Malformed, NoProgress, SplitWindow, Unacceptable
@@ -21,6 +24,7 @@ Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stand
 Path = str | Callable[[Walk, Cursor], str]
 
 _REFUSED = "refused"  # in the cursor: the answer of the page before was
+_QUOTED = int | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
 
 
 def get(host: str, path: Path, query: Part = lambda _, at: at, *, buckets: tuple[Bucket, ...] | None = None) -> Ask:
@@ -139,12 +143,29 @@ def by_cursor(
     return pages
 
 
-def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
+def in_one(ask: Ask, *, rows: str | None = None, holds: str | None = None) -> Pages:
+    """Ask once: the answer is all there is.
+
+    Its records are `rows`, or it is one record itself, which has an object at `holds`.
+    """
+    envelope = Envelope(rows, **({} if holds is None else {"holds": (holds, dict[str, msgspec.Raw])}))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        answer = await fetch(ask(walk, {}))
+        read = envelope.read(answer)
+        yield Page(answer=answer, records=1 if rows is None else len(read.rows), cursor={}, last=True)
+
+    return pages
+
+
+def by_last_row(ask: Ask, *, rows: str, field: str, more: str | None = None, quoted: bool = False) -> Pages:
     """Ask for rows beyond the last one's integer `field`, until 204 or an empty page.
 
-    `ask` is given {"after"}, 0 at first.
+    `ask` is given {"after"}, 0 at first. With `more`, the path of a boolean, it also ends when that is false.
+    `quoted`: the integer may come as a text.
     """
-    envelope = Envelope(rows)
+    envelope = Envelope(rows) if more is None else Envelope(rows, more=(more, bool))
+    number = cast("type[int]", _QUOTED) if quoted else int
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         after = int((walk.cursor or {"after": 0})["after"])
@@ -154,11 +175,14 @@ def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
             if read is None or not read.rows:
                 yield Page(answer=answer, records=0, cursor={"after": after}, last=True)
                 return
-            last = read.rows.value(-1, field, int)
+            last = int(read.rows.value(-1, field, number))
             if last <= after:
                 raise NoProgress(f"the last row's {field} is {last} after {after} was asked for", answer)
             after = last
-            yield Page(answer=answer, records=len(read.rows), cursor={"after": after})
+            ended = more is not None and not read["more"]
+            yield Page(answer=answer, records=len(read.rows), cursor={"after": after}, last=ended)
+            if ended:
+                return
 
     return pages
 

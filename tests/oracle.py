@@ -24,6 +24,30 @@ KEYS: dict[str, Keys] = {
     "ozon/products": lambda page: (row["product_id"] for row in page["result"]["items"]),
     "ozon/fbs_postings": lambda page: (row["posting_number"] for row in page["postings"]),
     "ozon/accruals_by_day": lambda page: (row["accrual_id"] for row in page["accruals"]),
+    "ozon/prices": lambda page: (row["product_id"] for row in page["items"]),
+    "ozon/stocks_fbs": lambda page: (row["product_id"] for row in page["items"]),
+    "ozon/stocks_fbo_wh": lambda page: (row["product_id"] for row in page["products"]),
+    "ozon/fbo_postings": lambda page: (row["posting_number"] for row in page["postings"]),
+    "ozon/accrual_types": lambda page: (row["id"] for row in page["accrual_types"]),
+    "ozon/realization": lambda page: (
+        f"{page['result']['header']['start_date']}/{row['rowNumber']}" for row in page["result"]["rows"]
+    ),
+    "ozon/returns": lambda page: (row["id"] for row in page["returns"]),
+    "ozon/analytics": lambda page: (
+        "/".join(each["id"] for each in row["dimensions"]) for row in page["result"]["data"]
+    ),
+    "ozon/seller_info": lambda page: (page["company"]["inn"],),
+    "ozon/roles": lambda page: (row["name"] for row in page["roles"]),
+    "ozon/product_attributes": lambda page: (row["id"] for row in page["result"]),
+    "ozon/warehouses": lambda page: (row["warehouse_id"] for row in page["warehouses"]),
+    "ozon/supply_orders": lambda page: page["order_ids"],
+    "ozon/realization_posting": lambda page: (row["order"]["posting_number"] for row in page["rows"]),
+    "ozon/cash_flow": lambda page: (row["period"]["id"] for row in page["result"]["cash_flows"]),
+    "ozon/reviews": lambda page: (row["id"] for row in page["reviews"]),
+    "ozon/questions": lambda page: (row["id"] for row in page["questions"]),
+    "ozon/returns_rfbs": lambda page: (row["return_id"] for row in page["returns"]),
+    "ozon/turnover": lambda page: (row["sku"] for row in page["items"]),
+    "ozon/fbo_warehouses": lambda page: (row["warehouse_id"] for row in page["warehouses"]),
     "yandex_market/campaigns": lambda page: (row["id"] for row in page["campaigns"]),
     "yandex_market/orders_stats": lambda page: (row["id"] for row in page["result"]["orders"]),
     "yandex_market/orders": lambda page: (row["orderId"] for row in page["orders"]),
@@ -51,7 +75,7 @@ KEYS: dict[str, Keys] = {
 }
 
 # How the sandbox's oracle names the slices.
-_ORACLE_PREFIX = {"ozon/products": "visibility="}
+_ORACLE_PREFIX = dict.fromkeys(("ozon/products", "ozon/product_attributes"), "visibility=")
 
 
 async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:

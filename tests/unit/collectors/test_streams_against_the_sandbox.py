@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -93,6 +94,20 @@ def rated(body: bytes) -> Iterable[Any]:
     ]
 
 
+def realized(body: bytes) -> Iterable[Any]:
+    report = json.loads(body)["result"]
+    return [f"{report['header']['start_date']}/{row['rowNumber']}" for row in report["rows"]]
+
+
+def ordered(body: bytes) -> Iterable[Any]:
+    return ["/".join(each["id"] for each in row["dimensions"]) for row in json.loads(body)["result"]["data"]]
+
+
+def first_column(body: bytes) -> Iterable[Any]:
+    rows = csv.reader(io.StringIO(body.decode("utf-8-sig")), delimiter=";")
+    return [row[0] for row in rows][1:]
+
+
 CASES = {
     "wildberries/orders": Case(listed(key="srid"), page=11),
     "wildberries/cards": Case(listed("cards", key="nmID"), page=7),
@@ -103,6 +118,34 @@ CASES = {
     "ozon/products": Case(listed("result", "items", key="product_id"), page=6),
     "ozon/fbs_postings": Case(listed("postings", key="posting_number"), page=4),
     "ozon/accruals_by_day": Case(listed("accruals", key="accrual_id"), page=4),
+    "ozon/prices": Case(listed("items", key="product_id"), page=7),
+    "ozon/stocks_fbs": Case(listed("items", key="product_id"), page=8),
+    "ozon/stocks_fbo_wh": Case(listed("products", key="product_id"), page=9),
+    "ozon/fbo_postings": Case(listed("postings", key="posting_number"), page=3),
+    "ozon/accrual_types": Case(listed("accrual_types", key="id"), page=None),
+    "ozon/realization": Case(realized, page=None),
+    "ozon/returns": Case(listed("returns", key="id"), page=3),
+    "ozon/analytics": Case(ordered, page=6),
+    "ozon/seller_info": Case(lambda body: [json.loads(body)["company"]["inn"]], page=None),
+    "ozon/roles": Case(listed("roles", key="name"), page=None),
+    "ozon/product_attributes": Case(listed("result", key="id"), page=9),
+    "ozon/warehouses": Case(listed("warehouses", key="warehouse_id"), page=2),
+    "ozon/supply_orders": Case(lambda body: json.loads(body)["order_ids"], page=4),
+    "ozon/realization_posting": Case(
+        lambda body: [row["order"]["posting_number"] for row in json.loads(body)["rows"]], page=None
+    ),
+    "ozon/cash_flow": Case(
+        lambda body: [row["period"]["id"] for row in json.loads(body)["result"]["cash_flows"]], page=None
+    ),
+    "ozon/reviews": Case(listed("reviews", key="id"), page=2),
+    "ozon/questions": Case(listed("questions", key="id"), page=2),
+    "ozon/returns_rfbs": Case(listed("returns", key="return_id"), page=2),
+    "ozon/turnover": Case(listed("items", key="sku"), page=8),
+    "ozon/fbo_warehouses": Case(listed("warehouses", key="warehouse_id"), page=None),
+    "ozon/products_report": Case(first_column, page=None),
+    "ozon/discounted_report": Case(first_column, page=None),
+    "ozon/placement_by_products": Case(first_column, page=None),
+    "ozon/placement_by_supplies": Case(first_column, page=None),
     "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),
