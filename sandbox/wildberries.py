@@ -18,6 +18,7 @@ from sandbox.wildberries_goods import SUPPLIES, Goods
 from sandbox.wildberries_methods import HOSTS, endpoints, streams
 from sandbox.wildberries_money import Money
 from sandbox.wildberries_sales import MARKET, Sales
+from sandbox.wildberries_tasks import Tasks
 from sandbox.wire import JSON, PROBLEM, Endpoint, Refused, Reply, reply
 
 NAME = "wildberries"
@@ -34,6 +35,15 @@ LIMITS: Mapping[str, tuple[float, int]] = {
     "prices": (0.6, 5),
     "stocks_wb": (20, 1),
     "stocks_seller": (20, 1),
+    "warehouse_remains/create": (60, 5),
+    "warehouse_remains/status": (5, 5),
+    "warehouse_remains/file": (60, 1),
+    "paid_storage/create": (60, 5),
+    "paid_storage/status": (5, 5),
+    "paid_storage/file": (60, 1),
+    "acceptance/create": (60, 1),
+    "acceptance/status": (5, 1),
+    "acceptance/file": (60, 1),
     "seller_warehouses": (0.2, 20),
     "fbw_supplies": (2, 10),
     "tariffs_commission": (60, 2),
@@ -79,16 +89,32 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
 
 
 class Wildberries:
-    """`orders_end` is how a walk over orders ends: on `[]`, or by repeating the boundary rows for ever."""
+    """`orders_end` is how a walk over orders ends: on `[]`, or by repeating the boundary rows for ever.
+
+    `report_polls` is how often the status of a report is not done yet.
+    """
 
     name = NAME
 
     def __init__(
-        self, world: World, issuer: Issuer, rate_scale: float, orders_end: Literal["empty", "repeat"] = "empty"
+        self,
+        world: World,
+        issuer: Issuer,
+        rate_scale: float,
+        orders_end: Literal["empty", "repeat"] = "empty",
+        report_polls: int = 2,
     ) -> None:
         data = WildberriesData(world)
         repeat = orders_end == "repeat"
-        others = (Sales(world, repeat_boundary=repeat), Goods(world), Money(world), Adverts(world), Buyers(world))
+        tasks = Tasks(world, _no_task, polls=report_polls)
+        others = (
+            Sales(world, repeat_boundary=repeat),
+            Goods(world),
+            Money(world),
+            Adverts(world),
+            Buyers(world),
+            tasks,
+        )
         self.endpoints = (
             *endpoints(data, repeat_boundary=repeat),
             *(endpoint for other in others for endpoint in other.endpoints()),
@@ -118,7 +144,7 @@ class Wildberries:
     @contextmanager
     def admit(self, endpoint: Endpoint, seller: str, path: Mapping[str, str]) -> Iterator[Admission]:
         del path
-        name = SHARED.get(endpoint.stream, endpoint.stream)
+        name = SHARED.get(endpoint.name, endpoint.name)
         bucket = self._buckets[name]
         taken = bucket.take(seller)
 
@@ -175,6 +201,10 @@ def problem(status: int, now: datetime, detail: str | None = None) -> Reply:
         # The one that comes from billing, which has a shorter form.
         body = {"title": title, "detail": detail or usual}
     return reply(body, status, content_type=JSON if status == 402 else PROBLEM)
+
+
+def _no_task(now: datetime) -> Refused:
+    return Refused(problem(404, now, "there is no such task"))
 
 
 def _too_many(taken: Taken) -> Reply:

@@ -26,6 +26,7 @@ from collectors.wildberries.sales import (
     SALES_BY_DAY,
     SALES_FUNNEL,
 )
+from collectors.wildberries.tasks import ACCEPTANCE, PAID_STORAGE, WAREHOUSE_REMAINS
 
 STREAMS = (
     ORDERS,
@@ -40,7 +41,10 @@ STREAMS = (
     STOCKS_WB,
     STOCKS_SELLER,
     SELLER_WAREHOUSES,
+    WAREHOUSE_REMAINS,
     FBW_SUPPLIES,
+    ACCEPTANCE,
+    PAID_STORAGE,
     TARIFFS_COMMISSION,
     TARIFFS_BOX,
     TARIFFS_PALLET,

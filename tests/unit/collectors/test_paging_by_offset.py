@@ -36,7 +36,8 @@ async def test_a_list_that_is_empty_from_the_beginning_is_one_last_page() -> Non
 async def test_204_is_an_empty_page() -> None:
     for paging in (PLAIN, PINNED):
         first = TWO if paging is PLAIN else b'{"at":"noon","rows":[1,2]}'
-        for answers in ([first, (204, b"")], [(204, b"")]):
+        endings: tuple[list[Scripted], ...] = ([first, (204, b"")], [(204, b"")])
+        for answers in endings:
             *_, page = await pages_of(paging, Script(answers))
             assert (page.records, page.last) == (0, True)
 

@@ -39,6 +39,9 @@ WILDBERRIES_PATHS = {
     "campaigns": "/adv/v1/promotion/count",
     "campaign_info": "/api/advert/v2/adverts",
     "adv_spend": "/adv/v1/upd",
+    "warehouse_remains": "/api/v1/warehouse_remains",
+    "paid_storage": "/api/v1/paid_storage",
+    "acceptance": "/api/v1/acceptance_report",
     "questions": "/api/v1/questions",
     "claims": "/api/v1/claims",
 }
