@@ -53,7 +53,7 @@ State = Working | Ready | NothingToTell | TooLarge | Failed
 
 
 def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
-    """Create a report, wait for it, fetch its file as one page, however large.
+    """Create a report, wait for it, fetch its file as one page, however large; 204 for a file is an empty report.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
     A poll that the API answers with 404 means that the report is gone.
@@ -78,7 +78,10 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
                 yield Page(answer=answer, records=0, cursor={}, last=True)
             case Ready(download):
                 answer = await fetch(replace(download, file=True))
-                yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+                if answer.status == 204:
+                    yield Page(answer=answer, records=0, cursor={}, last=True)
+                else:
+                    yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
 
     return pages
 

@@ -14,6 +14,16 @@ from tests.stage import Account, Stage
 
 Keys = Callable[[Any], Iterable[Any]]
 
+
+def funnel_key(product: Any) -> str:
+    """A card and the day that it is told of."""
+    return f"{product['product']['nmId']}/{product['statistic']['selected']['period']['start']}"
+
+
+def warehouse(tariff: Any) -> str:
+    return str(tariff["warehouseName"])
+
+
 KEYS: dict[str, Keys] = {
     "wildberries/orders": lambda page: (row["srid"] for row in page),
     "wildberries/cards": lambda page: (row["nmID"] for row in page["cards"]),
@@ -21,6 +31,30 @@ KEYS: dict[str, Keys] = {
     "wildberries/fin_detail": lambda page: (row["rrdId"] for row in page),
     "wildberries/order_feed": lambda page: (row["srid"] for row in page["data"]["orders"]),
     "wildberries/feedbacks": lambda page: (row["id"] for row in page["data"]["feedbacks"]),
+    "wildberries/sales": lambda page: (row["saleID"] for row in page),
+    "wildberries/sales_by_day": lambda page: (row["saleID"] for row in page),
+    "wildberries/sales_funnel": lambda page: map(funnel_key, page["data"]["products"]),
+    "wildberries/fbs_orders": lambda page: (row["id"] for row in page["orders"]),
+    "wildberries/item_returns": lambda page: (row["shkId"] for row in page["report"]),
+    "wildberries/stocks_wb": lambda page: (row["chrtId"] for row in page["data"]["items"]),
+    "wildberries/stocks_seller": lambda page: (row["chrtId"] for row in page["data"]["items"]),
+    "wildberries/seller_warehouses": lambda page: (row["id"] for row in page),
+    "wildberries/fbw_supplies": lambda page: (row["preorderID"] for row in page),
+    "wildberries/tariffs_commission": lambda page: (row["subjectID"] for row in page["report"]),
+    "wildberries/tariffs_box": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/tariffs_pallet": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/tariffs_return": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/fin_reports": lambda page: (row["reportId"] for row in page),
+    "wildberries/campaigns": lambda page: (
+        row["advertId"] for group in page["adverts"] for row in group["advert_list"]
+    ),
+    "wildberries/campaign_info": lambda page: (row["id"] for row in page["adverts"]),
+    "wildberries/adv_spend": lambda page: (f"{row['updNum']}/{row['advertId']}" for row in page),
+    "wildberries/warehouse_remains": lambda page: (row["barcode"] for row in page),
+    "wildberries/paid_storage": lambda page: (f"{row['date']}/{row['nmId']}" for row in page),
+    "wildberries/acceptance": lambda page: (row["incomeId"] for row in page),
+    "wildberries/questions": lambda page: (row["id"] for row in page["data"]["questions"]),
+    "wildberries/claims": lambda page: (row["id"] for row in page["claims"]),
     "ozon/products": lambda page: (row["product_id"] for row in page["result"]["items"]),
     "ozon/fbs_postings": lambda page: (row["posting_number"] for row in page["postings"]),
     "ozon/accruals_by_day": lambda page: (row["accrual_id"] for row in page["accruals"]),

@@ -20,6 +20,7 @@ from collectors.registry import STREAMS
 from collectors.stream import ListedBy, Page, Snapshot, Stream, Watermark, Window
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
+from tests.oracle import KEYS
 from tests.unit.collectors.walking import Seller, cursor_after
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -31,6 +32,15 @@ VOLUMES = {
     "wildberries/prices": 30.0,
     "wildberries/fin_detail": 5.0,
     "wildberries/feedbacks": 6.0,
+    "wildberries/sales": 7.0,
+    "wildberries/sales_funnel": 5.0,
+    "wildberries/fbs_orders": 6.0,
+    "wildberries/item_returns": 3.0,
+    "wildberries/stocks_wb": 20.0,
+    "wildberries/stocks_seller": 20.0,
+    "wildberries/campaigns": 12.0,
+    "wildberries/questions": 6.0,
+    "wildberries/claims": 6.0,
     "ozon/products": 40.0,
     "ozon/fbs_postings": 9.0,
     "ozon/accruals_by_day": 9.0,
@@ -67,6 +77,10 @@ def listed(*path: str, key: str) -> Callable[[bytes], Iterable[Any]]:
         return [row[key] for row in found]
 
     return keys
+
+
+def keys_of(stream: str) -> Callable[[bytes], Iterable[Any]]:
+    return lambda body: KEYS[stream](json.loads(body)) if body else ()
 
 
 def in_archive(body: bytes) -> Iterable[Any]:
@@ -115,6 +129,28 @@ CASES = {
     "wildberries/fin_detail": Case(listed(key="rrdId"), page=13, oracle="period=weekly"),
     "wildberries/order_feed": Case(listed("data", "orders", key="srid"), page=10),
     "wildberries/feedbacks": Case(listed("data", "feedbacks", key="id"), page=9),
+    "wildberries/sales": Case(listed(key="saleID"), page=11),
+    "wildberries/sales_by_day": Case(keys_of("wildberries/sales_by_day"), page=None),
+    "wildberries/sales_funnel": Case(keys_of("wildberries/sales_funnel"), page=2),
+    "wildberries/fbs_orders": Case(listed("orders", key="id"), page=8),
+    "wildberries/item_returns": Case(listed("report", key="shkId"), page=5),
+    "wildberries/stocks_wb": Case(listed("data", "items", key="chrtId"), page=7),
+    "wildberries/stocks_seller": Case(listed("data", "items", key="chrtId"), page=7),
+    "wildberries/seller_warehouses": Case(listed(key="id"), page=None),
+    "wildberries/fbw_supplies": Case(listed(key="preorderID"), page=20),
+    "wildberries/tariffs_commission": Case(listed("report", key="subjectID"), page=None),
+    "wildberries/tariffs_box": Case(keys_of("wildberries/tariffs_box"), page=None),
+    "wildberries/tariffs_pallet": Case(keys_of("wildberries/tariffs_pallet"), page=None),
+    "wildberries/tariffs_return": Case(keys_of("wildberries/tariffs_return"), page=None),
+    "wildberries/fin_reports": Case(keys_of("wildberries/fin_reports"), page=4),
+    "wildberries/campaigns": Case(keys_of("wildberries/campaigns"), page=None),
+    "wildberries/campaign_info": Case(listed("adverts", key="id"), page=None),
+    "wildberries/adv_spend": Case(keys_of("wildberries/adv_spend"), page=None),
+    "wildberries/warehouse_remains": Case(keys_of("wildberries/warehouse_remains"), page=None),
+    "wildberries/paid_storage": Case(keys_of("wildberries/paid_storage"), page=None),
+    "wildberries/acceptance": Case(keys_of("wildberries/acceptance"), page=None),
+    "wildberries/questions": Case(listed("data", "questions", key="id"), page=5),
+    "wildberries/claims": Case(listed("claims", key="id"), page=9),
     "ozon/products": Case(listed("result", "items", key="product_id"), page=6),
     "ozon/fbs_postings": Case(listed("postings", key="posting_number"), page=4),
     "ozon/accruals_by_day": Case(listed("accruals", key="accrual_id"), page=4),

@@ -24,6 +24,31 @@ WILDBERRIES_PATHS = {
     "fin_detail": "/api/finance/v1/sales-reports/detailed",
     "order_feed": "/api/analytics/v1/order-feed",
     "feedbacks": "/api/v1/feedbacks",
+    "sales": "/api/v1/supplier/sales",
+    "sales_by_day": "/api/v1/supplier/sales",
+    "sales_funnel": "/api/analytics/v3/sales-funnel/products",
+    "fbs_orders": "/api/v3/orders",
+    "stocks_wb": "/api/analytics/v1/stocks-report/wb-warehouses",
+    "seller_warehouses": "/api/v3/warehouses",
+    "fbw_supplies": "/api/v1/supplies",
+    "tariffs_commission": "/api/v1/tariffs/commission",
+    "tariffs_box": "/api/v1/tariffs/box",
+    "tariffs_pallet": "/api/v1/tariffs/pallet",
+    "tariffs_return": "/api/v1/tariffs/return",
+    "fin_reports": "/api/finance/v1/sales-reports/list",
+    "campaigns": "/adv/v1/promotion/count",
+    "campaign_info": "/api/advert/v2/adverts",
+    "adv_spend": "/adv/v1/upd",
+    "warehouse_remains": "/api/v1/warehouse_remains",
+    "paid_storage": "/api/v1/paid_storage",
+    "acceptance": "/api/v1/acceptance_report",
+    "questions": "/api/v1/questions",
+    "claims": "/api/v1/claims",
+}
+# Came after that document: its limits stand in a text of October 2026, "1 minute | 3 requests | 20 s | 1 request".
+WILDBERRIES_LATER = {
+    "stocks_seller": Rate(timedelta(seconds=20)),
+    "item_returns": Rate(timedelta(minutes=1), 10),
 }
 YANDEX_MARKET_PATHS = {
     "campaigns": "/v2/campaigns",
@@ -70,7 +95,7 @@ def operation(marketplace: str, path: str) -> dict[str, Any]:
 
 
 def test_every_stream_with_a_bucket_of_its_own_is_compared() -> None:
-    assert set(WILDBERRIES_PATHS) == set(STREAMS["wildberries"])
+    assert set(WILDBERRIES_PATHS) | set(WILDBERRIES_LATER) == set(STREAMS["wildberries"])
     assert set(YANDEX_MARKET_PATHS) == set(STREAMS["yandex_market"])
 
 
@@ -78,7 +103,8 @@ def test_every_stream_with_a_bucket_of_its_own_is_compared() -> None:
 @pytest.mark.parametrize("stream", WILDBERRIES_PATHS)
 def test_a_stream_of_wildberries_has_the_documents_limit_for_each_type_of_token(stream: str) -> None:
     bucket, told = own_bucket("wildberries", stream), operation("wildberries", WILDBERRIES_PATHS[stream])
-    assert told["four_xx_counts_as"] == 1, "an error costs more here: give the bucket a `cost`"
+    assert bucket.cost(answer_of(b"", status=400)) == told["four_xx_counts_as"]
+    assert bucket.cost(answer_of(b"", status=503)) == bucket.cost(answer_of(b"[]")) == 1
     for each in told["limits"]:
         types = ("base", "personal", "service") if each["token_type"] == "*" else (each["token_type"],)
         for token_type in types:
@@ -87,6 +113,11 @@ def test_a_stream_of_wildberries_has_the_documents_limit_for_each_type_of_token(
             rate = bucket.rate_for(token_type)
             assert abs(rate.every.total_seconds() - each["interval_s"]) < 0.001
             assert rate.burst == each["burst"]
+
+
+@pytest.mark.parametrize("stream", WILDBERRIES_LATER)
+def test_a_younger_stream_of_wildberries_has_the_limit_that_its_text_tells(stream: str) -> None:
+    assert own_bucket("wildberries", stream).rate_for("personal") == WILDBERRIES_LATER[stream]
 
 
 @beside_specs
