@@ -57,16 +57,18 @@ class Tasks:
             "paid_storage": ("/api/v1/paid_storage", partial(days_of, self.storage, 8)),
             "acceptance": ("/api/v1/acceptance_report", partial(days_of, self.acceptance, 31)),
         }
-        steps: dict[str, tuple[str, Callable[[Call], Reply]]] = {
+        return tuple(
+            endpoint(stream, "GET", HOSTS["order_feed"], path + tail, answer, step)
+            for stream, (path, rows) in makers.items()
+            for step, (tail, answer) in self._steps(rows).items()
+        )
+
+    def _steps(self, rows: Callable[[Call], list[Record]]) -> dict[str, tuple[str, Callable[[Call], Reply]]]:
+        return {
+            "create": ("", partial(self.create, rows)),
             "status": ("/tasks/{task}/status", self.status),
             "file": ("/tasks/{task}/download", self.download),
         }
-        analytics = HOSTS["order_feed"]
-        return tuple(
-            endpoint(stream, "GET", analytics, path + tail, answer, step)
-            for stream, (path, rows) in makers.items()
-            for step, (tail, answer) in {"create": ("", partial(self.create, rows)), **steps}.items()
-        )
 
     def streams(self) -> Streams:
         return {
