@@ -222,13 +222,13 @@ async def _heard(stage: Stage, said: list[bytes]) -> AsyncIterator[None]:
 
 
 async def _pass_leases(stage: Stage) -> None:
-    """Let the lease of a killed worker run out, in PostgreSQL and in Redis, as time would."""
+    """Let what a killed worker held run out, in PostgreSQL and in Redis, as time would."""
     async with stage.database.connect("collector_admin") as admin:
         await admin.execute("UPDATE collect.stream_state SET lease_until = now() WHERE lease_until IS NOT NULL")
     url = stage.settings.redis_url
     assert url is not None
     async with Redis.from_url(url.get_secret_value()) as redis:
-        for pattern in ("arq:in-progress:*", "limit:*:slots:*"):
+        for pattern in ("arq:in-progress:*", "limit:*:slots:*", "limit:*:held"):
             for key in await redis.keys(pattern):
                 await redis.delete(key)
 
