@@ -153,8 +153,8 @@ CASES = (
         name="limit-for-a-moment",
         what="429 or 420 for up to two seconds",
         plays=(
-            Answers(Reply(429, b"{}", {"Retry-After": "1"})),
-            Answers(Reply(420, _yandex("parallel requests"), {"Retry-After": "1"})),
+            Answers(Reply(429, b"{}", {"Retry-After": "0.5"})),
+            Answers(Reply(420, _yandex("parallel requests"), {"Retry-After": "0.5"})),
         ),
         marketplace="yandex_market",
         once=True,

@@ -208,6 +208,6 @@ CASES = (
         what="no connection of our pool is free in time: its transport is replaced",
         plays=(Named("tests/faults/test_ours.py::test_no_free_connection_is_nobodys_but_ours"),),
         blame=Blame.US,
-        reactions=_AGAIN,
+        reactions=(Reaction.PUT_OFF,),
     ),
 )
