@@ -115,13 +115,13 @@ async def collected(
     ground.api.seen.clear()
     connections = ground.api.connections
     alarms = await ground.run(seller, hosts=hosts, fetching=fetching, changes=changes)
+    if seller.players:
+        tunnels = sum(len(player.asked) for player in seller.players.values())
+        assert ground.api.connections - connections <= tunnels, "somebody went out directly"
     seen = await observe(ground, seller, alarms)
     assert CANARY not in seen.said
     assert b"666" not in seen.bytes, "what is not ours is stored"
     assert not [request for request in ground.api.seen if "cookie" in request.headers]
-    if seller.players:
-        tunnels = sum(len(player.asked) for player in seller.players.values())
-        assert ground.api.connections - connections <= tunnels, "somebody went out directly"
     return seen
 
 

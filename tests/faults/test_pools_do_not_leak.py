@@ -29,8 +29,9 @@ from worker.http.pools import Pools
 from worker.http.proxies import Proxy
 
 SECONDS = 4.0  # of bad luck
+ROUNDS = 12  # of it at least, however busy the machine is
 DEADLINE = 0.3  # for a tunnel
-SLACK = 0.3  # for a machine that is busy
+SLACK = 2.0  # for a machine that is busy; without the deadline it would be httpx's time-outs, 5 and 30 s
 _AT_A_TIME = 10  # for each proxy: more than it has connections, so that some are cancelled while they wait for one
 _KINDS: tuple[proxies.Kind, ...] = ("http", "https", "socks5")
 _TUNNELS: tuple[TunnelAct, ...] = (
@@ -93,9 +94,7 @@ async def pools(ground: Ground) -> AsyncIterator[Pools]:
 
 
 @pytest.fixture
-async def clients(ground: Ground, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Client]]:
-    monkeypatch.setattr(phases, "TUNNEL_DEADLINE", DEADLINE)
-    monkeypatch.setattr(phases, "TOTAL_DEADLINE", 2 * DEADLINE)
+async def clients(ground: Ground, pools: Pools) -> AsyncIterator[list[Client]]:
     ground.api.behave()
     async with AsyncExitStack() as stack:
         players = [await stack.enter_async_context(FaultProxy(ground.certificates, kind).serving()) for kind in _KINDS]
@@ -103,22 +102,26 @@ async def clients(ground: Ground, pools: Pools, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_after_bad_luck_every_proxy_works_and_nothing_is_left_open(
-    ground: Ground, pools: Pools, clients: list[Client]
+    ground: Ground, pools: Pools, clients: list[Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _all_work(clients)
     open_before = await _descriptors_at_rest(ground, pools)
-    ends = await _bad_luck(ground, clients)
+    with monkeypatch.context() as hastened:
+        hastened.setattr(phases, "TUNNEL_DEADLINE", DEADLINE)
+        hastened.setattr(phases, "TOTAL_DEADLINE", 2 * DEADLINE)
+        ends = await _bad_luck(ground, clients)
     assert not {type(end) for end in ends if not isinstance(end, Answer | CollectError | asyncio.CancelledError)}
-    assert len([end for end in ends if isinstance(end, asyncio.CancelledError)]) > 100
-    assert len([end for end in ends if isinstance(end, OtherProxy)]) > 50
+    assert len([end for end in ends if isinstance(end, asyncio.CancelledError)]) > 50
+    assert len([end for end in ends if isinstance(end, OtherProxy)]) > 20
     await _all_work(clients)
     assert await _descriptors_at_rest(ground, pools) <= open_before
 
 
 @pytest.mark.parametrize("act", [proxies.hangs, proxies.hangs_at_once, Instead(hangs)])
 async def test_a_hung_proxy_holds_no_request_longer_than_the_deadline_of_a_tunnel(
-    clients: list[Client], act: TunnelAct
+    clients: list[Client], act: TunnelAct, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(phases, "TUNNEL_DEADLINE", DEADLINE)
     for client in clients:
         client.player.act = act
     held = await asyncio.gather(*(_seconds_until_other_proxy(client) for client in clients for _ in range(4)))
@@ -137,7 +140,7 @@ async def _bad_luck(ground: Ground, clients: list[Client]) -> list[object]:
     chance = random.Random(7)  # noqa: S311 - the same each time
     until = time.monotonic() + SECONDS
     ends: list[object] = []
-    while time.monotonic() < until:
+    while time.monotonic() < until or len(ends) < ROUNDS * len(clients) * _AT_A_TIME:
         for client in clients:
             client.player.act = chance.choice(_TUNNELS)
         ground.api.play(chance.choice(_ANSWERS), lasting=True)
