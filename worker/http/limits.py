@@ -106,6 +106,7 @@ class Turn:
         self._turned = Turned(id=uuid.uuid4().hex, keys=keys, token_type=token_type)
         self._to_settle = False
         self._sent = False
+        self._renewing: asyncio.Task[None] | None = None
         self._about: dict[str, dict[str, int]] = {}  # by key: what it cost, and what the answer told
 
     async def come(self, wait: Wait, max_wait: timedelta) -> None:
@@ -118,6 +119,7 @@ class Turn:
             match taken.said:
                 case Said.GO:
                     self._turned = replace(self._turned, booked=True)
+                    self._hold()
                     self._sent = True
                     return
                 case Said.BOOKED:
@@ -149,6 +151,8 @@ class Turn:
 
     async def leave(self) -> None:
         """Give back what is held. Without an answer a request cost what was booked, unless it was never sent."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._to_settle:
             # Whoever is cancelled meanwhile must still give its slots back, or they are gone until they expire.
             settling = asyncio.create_task(self._settle(self._turned.keys))
@@ -163,7 +167,23 @@ class Turn:
                 expired = await self._scripts.settle(turned, self._about, sent=self._sent)
                 if expired and self._sent:
                     names = [bucket.name for bucket, _ in keys]
-                    log.warning("a request outlasted its slot: its bucket needs a longer rate.every", buckets=names)
+                    log.warning("a request outlasted its slot: Redis was not reached meanwhile", buckets=names)
+
+    def _hold(self) -> None:
+        """Hold the slots for as long as the request runs: a slot expires soon, should its worker be killed."""
+        lives = [
+            bucket.rate_for(self._turned.token_type).every
+            for bucket, _ in self._turned.keys
+            if bucket.scope is Scope.SLOTS
+        ]
+        if lives:
+            self._renewing = asyncio.create_task(self._renew(min(lives) / 3))
+
+    async def _renew(self, pause: timedelta) -> None:
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            with suppress(PutOff):  # Redis may be back the next time
+                await self._scripts.renew(self._turned)
 
 
 def _note(about: dict[str, int], word: Told) -> None:

@@ -70,8 +70,9 @@ class Scripts:
     def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
         self._scale = scale
         self._keep = keep
-        self._take, self._settle, self._shut, self._restore = (
-            redis.register_script(script("bucket") + script(name)) for name in ("take", "settle", "shut", "restore")
+        self._take, self._renew, self._settle, self._shut, self._restore = (
+            redis.register_script(script("bucket") + script(name))
+            for name in ("take", "renew", "settle", "shut", "restore")
         )
         self._seen: set[str] = set()  # marks: if one is gone, it was there before
 
@@ -101,6 +102,12 @@ class Scripts:
             bucket=turned.keys[slowest - 1][0].name if slowest else "",
             at=int(booked[0]) if booked else 0,
         )
+
+    async def renew(self, turned: Turned) -> None:
+        """Hold the slots of a request that is still under way."""
+        asked = self._asked(turned.keys, turned.token_type, id=turned.id)
+        async with reached("the limiter"):
+            await self._renew(keys=_names(turned.keys), args=[asked])
 
     async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
         """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
