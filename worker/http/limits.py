@@ -146,28 +146,31 @@ class Turn:
         for word in told:
             for _, key in concerned(self._turned.keys, word.bucket):
                 _note(self._about.setdefault(key, {}), word)
-        await self._settle(counted)
+        # Whatever becomes of it, they are not settled again.
         self._turned = replace(self._turned, keys=[keyed for keyed in self._turned.keys if keyed not in counted])
+        await self._settle(counted)
 
     async def leave(self) -> None:
         """Give back what is held. Without an answer a request cost what was booked, unless it was never sent."""
         if self._renewing is not None:
             self._renewing.cancel()
         if self._to_settle:
-            # Whoever is cancelled meanwhile must still give its slots back, or they are gone until they expire.
-            settling = asyncio.create_task(self._settle(self._turned.keys))
+            await self._settle(self._turned.keys)
+
+    async def _settle(self, keys: Sequence[Keyed]) -> None:
+        """Settle these, even for who is cancelled meanwhile: what is not given back is gone until it expires."""
+        if keys:
+            settling = asyncio.create_task(self._settled(keys))
             self._settlings.add(settling)
             settling.add_done_callback(self._settlings.discard)
             await asyncio.shield(settling)
 
-    async def _settle(self, keys: Sequence[Keyed]) -> None:
-        if keys:
-            with suppress(PutOff):  # what is not given back expires
-                turned = replace(self._turned, keys=keys)
-                expired = await self._scripts.settle(turned, self._about, sent=self._sent)
-                if expired and self._sent:
-                    names = [bucket.name for bucket, _ in keys]
-                    log.warning("a request outlasted its slot: Redis was not reached meanwhile", buckets=names)
+    async def _settled(self, keys: Sequence[Keyed]) -> None:
+        with suppress(PutOff):  # what is not given back expires
+            expired = await self._scripts.settle(replace(self._turned, keys=keys), self._about, sent=self._sent)
+            if expired and self._sent:
+                names = [bucket.name for bucket, _ in keys]
+                log.warning("a request outlasted its slot: Redis was not reached meanwhile", buckets=names)
 
     def _hold(self) -> None:
         """Hold the slots for as long as the request runs: a slot expires soon, should its worker be killed."""

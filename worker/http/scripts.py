@@ -26,11 +26,14 @@ Keyed = tuple[Bucket, str]
 
 
 class Keep(Protocol):
-    """Where long waits outlive Valkey, by the key of their bucket. A write never shortens one."""
+    """Where long waits outlive Valkey, by the key of their bucket."""
 
-    async def write(self, key: str, until: datetime) -> None: ...
+    async def write(self, key: str, until: datetime) -> None:
+        """Keep a wait, or leave a longer one as it is. Must not raise: no answer may be lost over it."""
 
-    async def read(self) -> Mapping[str, datetime]: ...
+    async def read(self) -> Mapping[str, datetime]:
+        """Return what is kept. Raises PutOff, and no other error."""
+        ...
 
 
 class Said(enum.IntEnum):

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from collectors.errors import RateLimited
 from collectors.stream import Told
 from tests.integration.http.conftest import Slept
-from tests.integration.http.turns import Kept, bucket, change, keyed, seconds, take
+from tests.integration.http.turns import Kept, an_answer, bucket, change, keyed, seconds, take
 from worker.http.limits import Limits
 from worker.http.scripts import Keyed
 
@@ -125,3 +125,25 @@ async def test_a_start_puts_back_what_was_kept_even_if_nobody_noticed_a_loss(red
 async def test_the_first_start_of_all_has_its_whole_burst(redis: Redis) -> None:
     limits, keys = Limits(redis, keep=Kept()), keyed(bucket(every=60, burst=3))
     assert [await take(limits, keys) for _ in range(2)] == [0.0, 0.0]
+
+
+async def test_who_is_cut_off_while_an_answer_is_charged_charges_it_once(redis: Redis) -> None:
+    kept, keys, charging = Kept(), keyed(SLOW), asyncio.Event()
+    limits = Limits(redis, keep=kept)
+
+    async def request() -> None:
+        async with limits.turn(keys, "", wait=Slept()) as turn:
+            kept.free.clear()
+            charging.set()
+            await turn.answered(an_answer())
+
+    cut_off = asyncio.create_task(request())
+    await charging.wait()
+    async with asyncio.timeout(5):
+        await kept.stuck.wait()
+        cut_off.cancel()
+        await asyncio.wait([cut_off], timeout=0.1)
+        kept.free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+    assert await refused_for(limits, keys) == pytest.approx(3 * 3600, abs=5)

@@ -1,5 +1,6 @@
 """What the tests of the limits share: buckets, waits that are recorded instead of slept, and a turn taken whole."""
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -60,8 +61,14 @@ class Kept:
         self.waits: dict[str, datetime] = {}
         self.reads = 0
         self.writes = 0
+        self.free = asyncio.Event()  # clear: a write hangs
+        self.free.set()
+        self.stuck = asyncio.Event()
 
     async def write(self, key: str, until: datetime) -> None:
+        if not self.free.is_set():
+            self.stuck.set()
+            await self.free.wait()
         self.writes += 1
         self.waits[key] = max(until, self.waits.get(key, until))
 
