@@ -99,7 +99,7 @@ async def open_resources(
         try:
             await fetcher.limits.restore(streams)
         except PutOff as error:
-            raise CannotStart(f"a server went away while we started: {error}") from error
+            raise CannotStart(f"{error}; check that PostgreSQL and Redis still run") from error
         yield resources
 
 

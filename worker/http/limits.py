@@ -70,7 +70,7 @@ class Limits:
         self._scripts = Scripts(redis, scale=scale, keep=keep)
 
     async def restore(self, marketplaces: Iterable[str]) -> None:
-        """Put back what was kept, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
+        """Put back what Valkey has lost, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
         for marketplace in marketplaces:
             await self._scripts.bring_back(_mark(marketplace))
 
@@ -118,8 +118,9 @@ class Turn:
             again = self._turned.booked
             match taken.said:
                 case Said.GO:
-                    self._turned = replace(self._turned, booked=True)
+                    self._turned = replace(self._turned, booked=True, kept=taken.far)
                     self._hold()
+                    await self._scripts.write(taken.far)
                     self._sent = True
                     return
                 case Said.BOOKED:

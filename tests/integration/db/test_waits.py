@@ -42,6 +42,16 @@ async def test_what_is_written_is_read(sessions: Sessions) -> None:
     assert await Waits(sessions).read() == {"limit:{vendor}:slow": LATER}
 
 
+async def test_a_wait_is_taken_back_unless_a_longer_one_was_kept_since(sessions: Sessions) -> None:
+    waits, longer = Waits(sessions), LATER + timedelta(hours=1)
+    for key in ("a", "b", "c"):
+        await waits.write(key, LATER)
+    await waits.write("b", longer)
+    for key in ("a", "b"):
+        await waits.take_back(key, LATER)
+    assert await waits.read() == {"b": longer, "c": LATER}
+
+
 async def test_a_wait_that_cannot_be_kept_is_said_and_nothing_else_happens(gone: Sessions) -> None:
     with structlog.testing.capture_logs() as logs:
         await Waits(gone).write("limit:{vendor}:slow", LATER)
