@@ -6,8 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from arq.connections import ArqRedis
@@ -22,9 +21,10 @@ from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import schedule
 from worker.clock import Clock
-from worker.db.engine import Sessions, UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
+from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
 from worker.db.tenancy import system_transaction
+from worker.db.waits import Waits
 from worker.functions import FUNCTIONS, cron_jobs
 from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
@@ -45,23 +45,6 @@ START_WITHIN = timedelta(seconds=30)  # how long a start waits for PostgreSQL an
 Catalogue = Mapping[str, Mapping[str, Stream]]
 
 _NOW = text("SELECT clock_timestamp()")
-_WAITS = text("SELECT key, not_before FROM collect.bucket_waits()")
-_PUT_OFF = text("SELECT collect.bucket_put_off(:key, :until)")
-
-
-@dataclass(frozen=True)
-class _Waits:
-    """Long waits for a limit, in `collect.bucket`."""
-
-    sessions: Sessions
-
-    async def write(self, key: str, until: datetime) -> None:
-        async with system_transaction(self.sessions) as session:
-            await session.execute(_PUT_OFF, {"key": key, "until": until})
-
-    async def read(self) -> Mapping[str, datetime]:
-        async with system_transaction(self.sessions) as session:
-            return {row.key: row.not_before for row in await session.execute(_WAITS)}
 
 
 class CannotStart(Exception):
@@ -92,7 +75,7 @@ async def open_resources(
 
         fetcher = Fetcher(
             pools=Pools(trusted(settings.ca_file)),
-            limits=Limits(redis, scale=settings.rate_scale, keep=_Waits(sessions)),
+            limits=Limits(redis, scale=settings.rate_scale, keep=Waits(sessions)),
             budget=ByteBudget(settings.body_budget_mb << 20),
             health=Health(redis),
             hosts=settings.hosts,
@@ -116,7 +99,7 @@ async def open_resources(
         try:
             await fetcher.limits.restore(streams)
         except PutOff as error:
-            raise CannotStart(f"Redis went away while we started: {error}") from error
+            raise CannotStart(f"{error}; check that PostgreSQL and Redis still run") from error
         yield resources
 
 

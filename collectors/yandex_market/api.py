@@ -103,8 +103,8 @@ def _until(answer: Answer) -> timedelta | None:
     return retry_after(answer, "x-ratelimit-resource-until")
 
 
-# Requests at the same time: 4 for one campaign or business, counted here for the whole seller. An entry is given back
-# when its request ends; one that a killed worker held is free after `every`.
+# Requests at the same time: 4 for one campaign or business, counted here for the whole seller. A slot is held as long
+# as its request runs; one that a killed worker held is free after `every`.
 PARALLEL = Bucket(name="parallel", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=4))
 
 YANDEX_MARKET = Marketplace(

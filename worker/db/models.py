@@ -362,7 +362,7 @@ class Quarantined(Table):
 
 
 class Bucket(Table):
-    """A wait of over a minute. Only the functions collect.bucket_put_off and collect.bucket_waits reach it."""
+    """A wait of over a minute, or that a marketplace was in use. Only the functions collect.bucket_… reach it."""
 
     __tablename__ = "bucket"
     __table_args__ = ({"schema": "collect"},)

@@ -44,7 +44,7 @@ _NO_PROXY_WAIT = timedelta(minutes=5)  # a person has to add one
 _WORDS_WITHIN = 10.0  # seconds, for the body of an error
 _GATE_SHUT = timedelta(minutes=1)  # for the account's other requests after its key was refused: till it is paused
 # All requests of one account under way, so that a key that is revoked costs no more than three calls in all. A
-# place is given back when its request ends; one that a killed worker held is free after `every`.
+# place is held as long as its request runs; one that a killed worker held is free after `every`.
 _GATE = Bucket(name="account", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=3))
 
 Sleep = Callable[[float], Awaitable[None]]

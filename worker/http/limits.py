@@ -70,7 +70,7 @@ class Limits:
         self._scripts = Scripts(redis, scale=scale, keep=keep)
 
     async def restore(self, marketplaces: Iterable[str]) -> None:
-        """Put back what was kept, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
+        """Put back what Valkey has lost, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
         for marketplace in marketplaces:
             await self._scripts.bring_back(_mark(marketplace))
 
@@ -106,6 +106,7 @@ class Turn:
         self._turned = Turned(id=uuid.uuid4().hex, keys=keys, token_type=token_type)
         self._to_settle = False
         self._sent = False
+        self._renewing: asyncio.Task[None] | None = None
         self._about: dict[str, dict[str, int]] = {}  # by key: what it cost, and what the answer told
 
     async def come(self, wait: Wait, max_wait: timedelta) -> None:
@@ -117,7 +118,9 @@ class Turn:
             again = self._turned.booked
             match taken.said:
                 case Said.GO:
-                    self._turned = replace(self._turned, booked=True)
+                    self._turned = replace(self._turned, booked=True, kept=taken.far)
+                    self._hold()
+                    await self._scripts.write(taken.far)
                     self._sent = True
                     return
                 case Said.BOOKED:
@@ -144,26 +147,47 @@ class Turn:
         for word in told:
             for _, key in concerned(self._turned.keys, word.bucket):
                 _note(self._about.setdefault(key, {}), word)
-        await self._settle(counted)
+        # Whatever becomes of it, they are not settled again.
         self._turned = replace(self._turned, keys=[keyed for keyed in self._turned.keys if keyed not in counted])
+        await self._settle(counted)
 
     async def leave(self) -> None:
         """Give back what is held. Without an answer a request cost what was booked, unless it was never sent."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._to_settle:
-            # Whoever is cancelled meanwhile must still give its slots back, or they are gone until they expire.
-            settling = asyncio.create_task(self._settle(self._turned.keys))
+            await self._settle(self._turned.keys)
+
+    async def _settle(self, keys: Sequence[Keyed]) -> None:
+        """Settle these, even for who is cancelled meanwhile: what is not given back is gone until it expires."""
+        if keys:
+            settling = asyncio.create_task(self._settled(keys))
             self._settlings.add(settling)
             settling.add_done_callback(self._settlings.discard)
             await asyncio.shield(settling)
 
-    async def _settle(self, keys: Sequence[Keyed]) -> None:
-        if keys:
-            with suppress(PutOff):  # what is not given back expires
-                turned = replace(self._turned, keys=keys)
-                expired = await self._scripts.settle(turned, self._about, sent=self._sent)
-                if expired and self._sent:
-                    names = [bucket.name for bucket, _ in keys]
-                    log.warning("a request outlasted its slot: its bucket needs a longer rate.every", buckets=names)
+    async def _settled(self, keys: Sequence[Keyed]) -> None:
+        with suppress(PutOff):  # what is not given back expires
+            expired = await self._scripts.settle(replace(self._turned, keys=keys), self._about, sent=self._sent)
+            if expired and self._sent:
+                names = [bucket.name for bucket, _ in keys]
+                log.warning("a request outlasted its slot: Redis was not reached meanwhile", buckets=names)
+
+    def _hold(self) -> None:
+        """Hold the slots for as long as the request runs: a slot expires soon, should its worker be killed."""
+        lives = [
+            bucket.rate_for(self._turned.token_type).every
+            for bucket, _ in self._turned.keys
+            if bucket.scope is Scope.SLOTS
+        ]
+        if lives:
+            self._renewing = asyncio.create_task(self._renew(min(lives) / 3))
+
+    async def _renew(self, pause: timedelta) -> None:
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            with suppress(PutOff):  # Redis may be back the next time
+                await self._scripts.renew(self._turned)
 
 
 def _note(about: dict[str, int], word: Told) -> None:

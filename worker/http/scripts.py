@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,18 +19,26 @@ log = structlog.get_logger(__name__)
 
 WORTH_KEEPING = timedelta(seconds=60)  # a wait that must outlive Valkey
 LONGEST = timedelta(hours=24)  # the longest interval of any known limit (Wildberries, base token)
-_LONGEST_REQUEST = timedelta(seconds=140)  # over TUNNEL_DEADLINE + TOTAL_DEADLINE: what is older lost its worker
+# Over TUNNEL_DEADLINE + TOTAL_DEADLINE and the time to keep a wait or two before: what is older lost its worker.
+_LONGEST_REQUEST = timedelta(seconds=160)
+_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)  # by a marketplace's mark it is kept that it was in use
 _RECOVERY = timedelta(minutes=20)  # from a standstill to full speed after unexpected refusals: 5 % a minute
 
 Keyed = tuple[Bucket, str]
 
 
 class Keep(Protocol):
-    """Where long waits outlive Valkey, by the key of their bucket. A write never shortens one."""
+    """Where long waits outlive Valkey, by the key of their bucket."""
 
-    async def write(self, key: str, until: datetime) -> None: ...
+    async def write(self, key: str, until: datetime) -> None:
+        """Keep a wait, or leave a longer one as it is. Must not raise: no answer may be lost over it."""
 
-    async def read(self) -> Mapping[str, datetime]: ...
+    async def take_back(self, key: str, until: datetime) -> None:
+        """Forget a wait, if it is the one that is kept. Must not raise."""
+
+    async def read(self) -> Mapping[str, datetime]:
+        """Return what is kept. Raises PutOff, and no other error."""
+        ...
 
 
 class Said(enum.IntEnum):
@@ -51,6 +59,7 @@ class Taken:
     wait: timedelta
     bucket: str  # the name of the one that we wait for, if there is one
     at: int = 0  # the moment that was booked, in microseconds of Valkey's clock
+    far: Mapping[str, datetime] = field(default_factory=dict)  # waits that must outlive Valkey, if the request is sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +71,7 @@ class Turned:
     token_type: str
     booked: bool = False
     at: int = 0
+    kept: Mapping[str, datetime] = field(default_factory=dict)  # waits that were kept because it was sent
 
 
 class Scripts:
@@ -70,10 +80,10 @@ class Scripts:
     def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
         self._scale = scale
         self._keep = keep
-        self._take, self._settle, self._shut, self._restore = (
-            redis.register_script(script("bucket") + script(name)) for name in ("take", "settle", "shut", "restore")
+        self._take, self._renew, self._settle, self._shut, self._restore = (
+            redis.register_script(script("bucket") + script(name))
+            for name in ("take", "renew", "settle", "shut", "restore")
         )
-        self._seen: set[str] = set()  # marks: if one is gone, it was there before
 
     async def take(self, turned: Turned, *, longest: timedelta) -> Taken:
         """Ask for a turn at most `longest` away. Brings back first what Valkey has lost; then nothing is booked."""
@@ -91,49 +101,61 @@ class Scripts:
         if said == Said.LOST:
             await self.bring_back(mark)
             return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
-        self._seen.add(mark)
         wait, slowest, *booked = told
-        if booked:
-            await self._write(turned.keys, booked[1])
         return Taken(
             said=Said(said),
             wait=timedelta(microseconds=wait),
             bucket=turned.keys[slowest - 1][0].name if slowest else "",
             at=int(booked[0]) if booked else 0,
+            far=_far(turned.keys, booked[1]) if said == Said.GO else {},
         )
+
+    async def renew(self, turned: Turned) -> None:
+        """Hold the slots of a request that is still under way."""
+        asked = self._asked(turned.keys, turned.token_type, id=turned.id)
+        async with reached("the limiter"):
+            await self._renew(keys=_names(turned.keys), args=[asked])
 
     async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
         """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
         asked = self._asked(turned.keys, turned.token_type, about, id=turned.id, booked=turned.booked, sent=sent)
         async with reached("the limiter"):
-            far, expired = await self._settle(keys=_names(turned.keys), args=[asked])
-        await self._write(turned.keys, far)
+            noted, expired = await self._settle(keys=_names(turned.keys), args=[asked])
+        far = _far(turned.keys, noted)
+        if self._keep is not None:
+            for _, key in turned.keys:
+                if key in turned.kept and (key not in far or far[key] < turned.kept[key]):
+                    await self._keep.take_back(key, turned.kept[key])
+        await self.write(far)
         return int(expired)
 
     async def shut(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Shut buckets for everybody, because of a refusal."""
         async with reached("the limiter"):
-            far = await self._shut(
+            noted = await self._shut(
                 keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
             )
-        await self._write(keys, far)
+        await self.write(_far(keys, noted))
 
     async def bring_back(self, mark: str) -> None:
-        """Put the waits of one marketplace back into Valkey; harmless where they are."""
+        """Put the waits of one marketplace back into Valkey, if it has lost them. Raises PutOff."""
         kept = {} if self._keep is None else await self._keep.read()
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
-        asked = self._asked((), "", opens=opens, seen=mark in self._seen)
+        asked = self._asked((), "", opens=opens, used=mark in kept)
         async with reached("the limiter"):
             lost = await self._restore(keys=[mark, *waits], args=[asked])
         if lost:
             marketplace = mark.partition("{")[2].rstrip("}")
             log.warning("Redis had lost what the limits count", marketplace=marketplace, waits_put_back=len(waits))
+        if mark not in kept:  # written only now, or another worker that starts would take this start for a loss
+            await self.write({mark: _FOR_EVER})
 
-    async def _write(self, keys: Sequence[Keyed], far: Sequence[Any]) -> None:
+    async def write(self, far: Mapping[str, datetime]) -> None:
+        """Keep waits where they outlive Valkey."""
         if self._keep is not None:
-            for number, until in zip(far[::2], far[1::2], strict=True):
-                await self._keep.write(keys[number - 1][1], datetime.fromtimestamp(int(until) / 1_000_000, UTC))
+            for key, until in far.items():
+                await self._keep.write(key, until)
 
     def _asked(
         self,
@@ -169,3 +191,11 @@ def _names(keys: Sequence[Keyed]) -> list[str]:
     """Return the mark of the marketplace and the two keys of each bucket, all in one hash slot."""
     first = keys[0][1]
     return [first[: first.index("}") + 1], *(name for _, key in keys for name in (key, f"{key}:held"))]
+
+
+def _far(keys: Sequence[Keyed], noted: Sequence[Any]) -> dict[str, datetime]:
+    """Read what a script noted in `far`, by key."""
+    return {
+        keys[number - 1][1]: datetime.fromtimestamp(int(until) / 1_000_000, UTC)
+        for number, until in zip(noted[::2], noted[1::2], strict=True)
+    }

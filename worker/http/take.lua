@@ -1,7 +1,7 @@
 -- Let a request go, or book its turn, or say why not: of all its buckets or of none.
 -- asked: id, booked (by an earlier call), at (the moment that it booked), longest (wait).
--- Returns {0}: lost; {1, wait, bucket}: too far away; {2, 0, bucket}: no slot is free; {3, wait, bucket, at, far}:
--- booked, wait and ask again; {4, 0, 0, at, far}: go.
+-- Returns {0}: lost; {1, wait, bucket}: too far away; {2, 0, bucket}: no slot is free; {3, wait, bucket, at}: booked,
+-- wait and ask again; {4, 0, 0, at, far}: go.
 local lost = lost_at()
 if not lost then
   return {0}
@@ -53,11 +53,14 @@ for i, it in ipairs(buckets) do
   if not it.slots and not asked.booked then
     set(it.key, 'tat', it.tat)
     keep(it.key, it.tat)
-    note(far, i, it, it.tat)
   end
   if wait == 0 then
     redis.call('ZADD', it.held, now + it.hold, asked.id)
     keep(it.held, now + it.hold)
+    if not it.slots then
+      it.away = it.away + 1
+      note(far, i, it, gone(it, lost))
+    end
   end
 end
 return {wait > 0 and 3 or 4, math.ceil(wait), slowest, string.format('%.0f', math.ceil(at + wait)), far}

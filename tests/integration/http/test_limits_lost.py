@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from collectors.errors import RateLimited
 from collectors.stream import Told
 from tests.integration.http.conftest import Slept
-from tests.integration.http.turns import Kept, bucket, change, keyed, seconds, take
+from tests.integration.http.turns import Kept, an_answer, bucket, change, keyed, seconds, take
 from worker.http.limits import Limits
 from worker.http.scripts import Keyed
 
@@ -113,15 +113,109 @@ async def test_many_may_restore_at_once_and_the_longest_wait_stays(redis: Redis)
     assert await redis.exists("limit:{vendor}:past", "limit:{other}:slow") == 0
 
 
-async def test_a_start_puts_back_what_was_kept_even_if_nobody_noticed_a_loss(redis: Redis) -> None:
+async def test_a_start_puts_nothing_back_where_nothing_was_lost(redis: Redis) -> None:
+    """Valkey knows better: what was kept may have been given back since."""
     kept, keys = Kept(), keyed(SLOW)
-    await take(Limits(redis, keep=kept), keys)
-    await redis.delete(keys[0][1])
     limits = Limits(redis, keep=kept)
     await limits.restore(["vendor"])
-    assert await refused_for(limits, keys) > 3 * 3600 - 10
+    await kept.write(keys[0][1], datetime.now(UTC) + timedelta(hours=1))
+    await Limits(redis, keep=kept).restore(["vendor"])
+    assert await take(limits, keys) == 0
+
+
+async def test_a_booking_that_was_not_used_is_not_kept(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(bucket("slow", every=3600), bucket("quick", every=1))
+    limits = Limits(redis, keep=kept)
+    await take(limits, keys[1:])
+
+    async def wait(_: float) -> None:
+        assert kept.waits == {}, "it was booked and has not gone"
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        async with limits.turn(keys, "", wait=wait):
+            raise AssertionError("it was sent")
+    assert kept.waits == {}
+
+
+async def test_a_request_that_never_left_blocks_nobody_after_a_loss(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(SLOW)
+    limits = Limits(redis, keep=kept)
+    async with limits.turn(keys, "", wait=Slept()) as turn:
+        assert len(kept.waits) == 1
+        turn.unsent()
+    await redis.flushdb()
+    assert await take(limits, keys, max_wait=seconds(61)) <= 60
+
+
+async def test_what_is_taken_back_leaves_what_others_have_used(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(bucket("slow", every=3600, burst=4))
+    limits = Limits(redis, keep=kept)
+    await take(limits, keys)
+    async with limits.turn(keys, "", wait=Slept()) as turn, limits.turn(keys, "", wait=Slept()) as another:
+        another.unsent()
+        turn.unsent()
+    assert kept.waits == {}
+    assert [await take(limits, keys) for _ in range(2)] == [0.0, 0.0]
+    assert ahead(kept.waits[keys[0][1]]) == pytest.approx(3600, abs=5)
 
 
 async def test_the_first_start_of_all_has_its_whole_burst(redis: Redis) -> None:
-    limits, keys = Limits(redis, keep=Kept()), keyed(bucket(every=60, burst=3))
-    assert [await take(limits, keys) for _ in range(2)] == [0.0, 0.0]
+    kept, keys = Kept(), keyed(bucket(every=60, burst=3))
+    workers = [Limits(redis, keep=kept) for _ in range(4)]
+    await asyncio.gather(*(worker.restore(["vendor"]) for worker in workers))
+    assert [await take(worker, keys) for worker in workers[:2]] == [0.0, 0.0]
+
+
+async def test_a_loss_while_no_worker_ran_gives_no_burst_again(redis: Redis) -> None:
+    """Only PostgreSQL knows that the marketplace was in use: all workers are new."""
+    kept, keys = Kept(), keyed(bucket(every=10, burst=100))
+    for lost in (False, True, True):
+        limits = Limits(redis, keep=kept)
+        with structlog.testing.capture_logs() as logs:
+            await limits.restore(["vendor"])
+        assert [line["event"] for line in logs] == ["Redis had lost what the limits count"] * lost
+        if lost:
+            assert await take(limits, keys, max_wait=seconds(60)) == pytest.approx(10, abs=1)
+        else:
+            assert [await take(limits, keys) for _ in range(99)] == [0.0] * 99
+        await redis.flushdb()
+
+
+async def test_who_is_cut_off_while_an_answer_is_charged_charges_it_once(redis: Redis) -> None:
+    kept, keys, charging = Kept(), keyed(SLOW), asyncio.Event()
+    limits = Limits(redis, keep=kept)
+
+    async def request() -> None:
+        async with limits.turn(keys, "", wait=Slept()) as turn:
+            kept.free.clear()
+            charging.set()
+            await turn.answered(an_answer())
+
+    cut_off = asyncio.create_task(request())
+    await charging.wait()
+    async with asyncio.timeout(5):
+        await kept.stuck.wait()
+        cut_off.cancel()
+        await asyncio.wait([cut_off], timeout=0.1)
+        kept.free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+    assert await refused_for(limits, keys) == pytest.approx(3 * 3600, abs=5)
+
+
+async def test_who_is_cut_off_before_sending_takes_back_what_was_kept(redis: Redis) -> None:
+    kept, keys = Kept(), keyed(SLOW)
+    limits = Limits(redis, keep=kept)
+    await limits.restore(["vendor"])
+    kept.free.clear()
+    cut_off = asyncio.create_task(take(limits, keys))
+    async with asyncio.timeout(5):
+        await kept.stuck.wait()
+        assert len(kept.waits) == 1
+        cut_off.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut_off
+    kept.free.set()
+    assert kept.waits == {}
+    assert await take(limits, keys) == 0

@@ -1,6 +1,7 @@
 """So many requests at the same time, and not one more."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -80,12 +81,36 @@ async def test_a_slot_is_given_back_when_the_request_is_cancelled(redis: Redis) 
     assert await take(limits, keys, max_wait=timedelta(0)) == 0
 
 
-async def test_a_slot_that_nobody_gives_back_expires_and_it_is_said(redis: Redis) -> None:
-    limits, keys = Limits(redis), keyed(bucket(every=0.05, scope=Scope.SLOTS))
+async def test_a_slot_is_held_as_long_as_its_request_runs(redis: Redis) -> None:
+    limits, keys = Limits(redis), keyed(bucket(every=0.3, scope=Scope.SLOTS))
+    tasks = asyncio.all_tasks()
     with structlog.testing.capture_logs() as logs:
         async with limits.turn(keys, "", wait=Slept()):
-            await asyncio.sleep(0.06)
-            await take(limits, keys, max_wait=timedelta(0))
+            await asyncio.sleep(0.7)
+            with pytest.raises(RateLimited, match="no slot"):
+                await take(limits, keys, max_wait=timedelta(0))
+    assert logs == []
+    assert await take(limits, keys, max_wait=timedelta(0)) == 0
+    assert asyncio.all_tasks() == tasks, "who has given it back renews it no more"
+
+
+async def test_a_slot_that_a_killed_worker_held_is_free_after_every(redis: Redis) -> None:
+    limits, keys = Limits(redis), keyed(bucket(every=30, scope=Scope.SLOTS))
+    async with limits.turn(keys, "", wait=Slept()):
+        ((entry, until),) = await redis.zrange(f"{keys[0][1]}:held", 0, -1, withscores=True)
+        assert until / 1_000_000 - time.time() == pytest.approx(30, abs=1)
+        await redis.zadd(f"{keys[0][1]}:held", {entry: until - 30_000_000})
+        assert await take(limits, keys, max_wait=timedelta(0)) == 0
+
+
+async def test_a_slot_that_others_were_given_is_not_taken_back_and_it_is_said(redis: Redis) -> None:
+    """Valkey could not be reached for longer than a slot is held."""
+    limits, keys = Limits(redis), keyed(bucket(every=0.3, scope=Scope.SLOTS))
+    with structlog.testing.capture_logs() as logs:
+        async with limits.turn(keys, "", wait=Slept()):
+            await redis.delete(f"{keys[0][1]}:held")
+            await asyncio.sleep(0.15)
+            assert await take(limits, keys, max_wait=timedelta(0)) == 0
     assert [line["buckets"] for line in logs if "outlasted" in line["event"]] == [["orders"]]
 
 

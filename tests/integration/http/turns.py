@@ -1,5 +1,6 @@
 """What the tests of the limits share: buckets, waits that are recorded instead of slept, and a turn taken whole."""
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -57,14 +58,29 @@ class Kept:
     """Stands for `collect.bucket`."""
 
     def __init__(self) -> None:
-        self.waits: dict[str, datetime] = {}
+        self.rows: dict[str, datetime] = {}
         self.reads = 0
-        self.writes = 0
+        self.writes = 0  # of waits
+        self.free = asyncio.Event()  # clear: a write hangs before it returns
+        self.free.set()
+        self.stuck = asyncio.Event()
+
+    @property
+    def waits(self) -> dict[str, datetime]:
+        """What is kept, but for the marketplaces' marks."""
+        return {key: until for key, until in self.rows.items() if not key.endswith("}")}
 
     async def write(self, key: str, until: datetime) -> None:
-        self.writes += 1
-        self.waits[key] = max(until, self.waits.get(key, until))
+        self.writes += not key.endswith("}")
+        self.rows[key] = max(until, self.rows.get(key, until))
+        if not self.free.is_set():
+            self.stuck.set()
+            await self.free.wait()
+
+    async def take_back(self, key: str, until: datetime) -> None:
+        if self.rows.get(key) == until:
+            del self.rows[key]
 
     async def read(self) -> Mapping[str, datetime]:
         self.reads += 1
-        return dict(self.waits)
+        return dict(self.rows)
