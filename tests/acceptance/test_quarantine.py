@@ -198,6 +198,25 @@ async def test_an_answer_from_which_keys_were_taken_is_not_stored_as_if_it_were_
         await replayed(stage, row)
 
 
+async def test_an_answer_that_an_earlier_release_set_aside_is_not_said_to_have_held_keys(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    await collect(stage, account, unable(STREAMS["yandex_market"]["prices"], lambda _: True))
+    (row,) = await quarantined(stage)
+    await stage.change("UPDATE collect.quarantine SET sha256 = NULL, position = NULL")
+    with pytest.raises(NotPossible, match=r"^an earlier release set this answer aside, and did not note"):
+        await replayed(stage, row)
+
+
+async def test_an_answer_that_says_that_it_is_another_sellers_is_not_replayed(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    await collect(stage, account, unable(STREAMS["yandex_market"]["campaigns"], lambda _: True))
+    (row,) = await quarantined(stage)
+    await stage.change("UPDATE core.marketplace_account SET external_id = '4711'")
+    with pytest.raises(NotPossible, match="another seller"):
+        await replayed(stage, row)
+    assert await stage.value("SELECT count(*) FROM raw.payload") == 0
+
+
 async def test_a_walk_that_is_too_old_is_not_gone_on_with(stage: Stage) -> None:
     account = await account_of(stage, "yandex_market")
     declared = STREAMS["yandex_market"]["prices"]

@@ -112,7 +112,7 @@ def quarantine_show(
         "request": row["request"],
         "status": row["status"],
         "type": row["content_type"],
-        "size": size(row["size"]) + ("" if row["whole"] else ", without the account's keys that it held"),
+        "size": size(row["size"]) + ("" if row["whole"] is not False else ", without the account's keys that it held"),
         "reason": row["reason"],
         "is": _fate(row),
     }

@@ -40,7 +40,7 @@ JOIN core.organization o ON o.id = q.organization_id
 _COLUMNS = """
 q.id, q.at, o.name AS organization, q.organization_id, q.marketplace, a.name AS account, q.marketplace_account_id,
 q.stream, q.slice, q.lane, q.walk_id, q.walk_started_at, q.page_number, q.status, q.content_type,
-coalesce(octet_length(q.body), 0) AS size, sha256(q.body) IS NOT DISTINCT FROM q.sha256 AS whole, q.reason,
+coalesce(octet_length(q.body), 0) AS size, q.reason,
 q.replayed_at, q.dropped_at, CAST(q.request AS text) AS request
 """
 
@@ -53,7 +53,8 @@ ORDER BY q.at, q.id
 """)
 
 _FIND = text(
-    f"SELECT {_COLUMNS}, q.body, CAST(q.position AS text) AS position, a.external_id AS seller {_FROM} WHERE q.id = :id"
+    f"SELECT {_COLUMNS}, q.body, sha256(q.body) = q.sha256 AS whole, CAST(q.position AS text) AS position,"
+    f" a.external_id AS seller {_FROM} WHERE q.id = :id"
 )
 
 _LOCK = text("SELECT FROM collect.quarantine WHERE id = :id FOR UPDATE")
@@ -102,7 +103,10 @@ async def list_quarantine(
 
 
 async def find_quarantined(session: AsyncSession, quarantined_id: UUID) -> Row:
-    """Return one answer with its body. Raises NotPossible if there is none."""
+    """Return one answer with its body. Raises NotPossible if there is none.
+
+    `whole` is False if the account's keys were taken out, None if an earlier release did not note what came.
+    """
     row = (await session.execute(_FIND, {"id": quarantined_id})).mappings().one_or_none()
     if row is None:
         raise NotPossible(
