@@ -75,7 +75,8 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
         log.warning("lease lost: what was not committed is dropped", slice=str(key), why=str(lost))
         return
     except asyncio.CancelledError:
-        await asyncio.shield(run.end(run.unfinished("stopped")))
+        # Unless the worker is told to stop it is arq's deadline, and what always runs into that would loop for ever.
+        await asyncio.shield(run.end(run.unfinished("stopped") if stopping() else run.timed_out()))
         raise
     await asyncio.shield(run.end(ending))
 
@@ -259,6 +260,9 @@ class _Run:
 
     def unfinished(self, outcome: str) -> Ending:
         return Ending(outcome=outcome, next_due_at=self._resources.clock.now(), spends_attempt=False)
+
+    def timed_out(self) -> Ending:
+        return self._failed("the run took too long between two pages", outcome="timed out")
 
     def _quarantined(self, why: str) -> Ending:
         # Everything else was done: if the answer stays as it is, its neighbours are collected when they are due.
