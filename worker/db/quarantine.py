@@ -62,14 +62,15 @@ _LOCK = text("SELECT FROM collect.quarantine WHERE id = :id FOR UPDATE")
 _REPLAYED = text("UPDATE collect.quarantine SET replayed_at = clock_timestamp() WHERE id = :id")
 _DROPPED = text("UPDATE collect.quarantine SET dropped_at = clock_timestamp() WHERE id = :id")
 
-# Not what was retired or is unavailable: an answer says nothing of that. A worker that is at it keeps its lease.
+# Not what was retired. What is unavailable stays so until it answers. A worker that is at it keeps its lease.
 _WAKE = text("""
 UPDATE collect.stream_state
-SET state = 'active', next_due_at = clock_timestamp(), not_before = NULL, attempts = 0,
+SET state = CASE WHEN state = 'unavailable' THEN state ELSE 'active' END,
+    next_due_at = clock_timestamp(), not_before = NULL, attempts = 0,
     lease_until = CASE WHEN lease_token = :token THEN NULL ELSE lease_until END,
     lease_token = nullif(lease_token, :token)
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
-  AND stream = :stream AND slice = :slice AND lane = :lane AND state IN ('active', 'quarantined')
+  AND stream = :stream AND slice = :slice AND lane = :lane AND state IN ('active', 'unavailable', 'quarantined')
 """)
 
 
