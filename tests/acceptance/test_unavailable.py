@@ -108,6 +108,6 @@ async def test_dropping_one_of_its_answers_asks_for_it_at_once(stage: Stage, acc
     assert (await state(stage))["state"] == "unavailable"
     (row,) = await stage.rows("SELECT id FROM collect.quarantine")
     async with as_admin(stage.settings) as session:
-        await drop(session, row["id"])
+        await drop(session, [row["id"]])
     await collect(stage, account)
     assert (await state(stage))["state"] == "active"
