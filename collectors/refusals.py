@@ -7,6 +7,7 @@ not decide: a page of HTML with status 200 is a proxy's or a firewall's, never d
 from __future__ import annotations
 
 import re
+import string
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -30,11 +31,13 @@ T = TypeVar("T")
 _LONGEST_WAIT = timedelta(hours=24)  # the longest interval of any known limit (Wildberries, base token)
 _UNTOLD_WAIT = timedelta(seconds=30)  # a limit without a hint
 _LONGEST_QUOTE = 1000  # characters of the API's words
-_BODY_QUOTE = 200  # bytes of a body that has no words where we look for them
+_BODY_QUOTE = 200  # characters of a body that has no words where we look for them
+_SEARCHED = 2 * _LONGEST_QUOTE  # characters of either in which keys are looked for
 _SECONDS = re.compile(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*")
 _UNITS = re.compile(r"[0-9]{1,9}")
 # A run of so many characters with a digit in it may be a key that the API repeats: every vendor's is longer.
 _KEYLIKE = re.compile(r"(?=[^0-9\s]{0,64}[0-9])[\w.:~+/=-]{32,}", re.ASCII)
+_OF_KEYS = string.ascii_letters + string.digits + "_.:~+/=-"
 
 
 def judge_status(answer: Answer, text: str = "") -> None:  # noqa: C901, PLR0912 - one for each meaning
@@ -43,12 +46,12 @@ def judge_status(answer: Answer, text: str = "") -> None:  # noqa: C901, PLR0912
     match status:
         case 204:
             return
+        case 200 if answer.spool is None and not answer.body.strip():
+            raise Later(f"{words}: an empty answer where data were asked for", answer=answer)
         case 200 if not answer.request.signed:  # a file may hold anything
             return
         case 200 if looks_like_html(answer):
             raise OtherProxy(f"{words}: a page for people instead of data", answer=answer)
-        case 200 if not answer.body.strip() and not answer.request.file:
-            raise Later(f"{words}: an empty answer where data were asked for", answer=answer)
         case 200:
             return
         case 401 | 403 | 404 | 410 if not answer.request.signed:  # nobody's key was shown there
@@ -91,10 +94,17 @@ def said(answer: Answer, text: str = "") -> str:
 
     What may be a key is left out: an API may repeat what it was given.
     """
+    longest = _LONGEST_QUOTE
     if not text and answer.status >= 400 and not looks_like_html(answer):
-        text = answer.body[:_BODY_QUOTE].decode("utf-8", "replace")
-    quoted = _KEYLIKE.sub("***", text[: 2 * _LONGEST_QUOTE])[:_LONGEST_QUOTE]
+        text, longest = answer.body[: 4 * _SEARCHED].decode("utf-8", "replace"), _BODY_QUOTE
+    quoted = _without_keys(text)[:longest]
     return f"{answer.request.method} {answer.request.path}: {answer.status} {quoted}".rstrip()
+
+
+def _without_keys(text: str) -> str:
+    """Leave out what may be a key; of a long text the beginning, without what may be the beginning of one."""
+    beginning = text[:_SEARCHED]
+    return _KEYLIKE.sub("***", beginning if len(text) <= _SEARCHED else beginning.rstrip(_OF_KEYS))
 
 
 def read_refusal(answer: Answer, shape: type[T]) -> T:

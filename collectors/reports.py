@@ -13,9 +13,11 @@ from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from collectors.envelope import Envelope
-from collectors.errors import Later, Malformed, NotReady, SplitWindow
+from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
 from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
+
+_ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,15 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
     """Create a report, wait for it, fetch its file as one page, however large; 204 for a file is an empty report.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
-    A poll that the API answers with 404 means that the report is gone.
+    A poll that the API answers with 404 means that the report is gone. After three in a row that were not made the
+    poll's answer is refused, for each costs a creation.
     """
     envelope = Envelope(id=(report_id, str))
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
-            at = {"report": envelope.read(await fetch(create(walk, {})))["id"]}
+            at["report"] = envelope.read(await fetch(create(walk, {})))["id"]
             yield Mark(at)
         answer, found = await _poll(fetch, poll(walk, at), state)
         match found:
@@ -72,7 +75,10 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
             case TooLarge():
                 raise SplitWindow("the report covers too much time")
             case Failed(reason):
-                yield Mark({})
+                failed = at.get("failed", 0) + 1
+                yield Mark({"failed": failed})  # as progress it spends no attempt: so failures are counted in it
+                if failed >= _ENOUGH_FAILED:
+                    raise RequestRefused(f"{failed} reports in a row were not made: {reason}", answer)
                 raise Later(f"the report was not made: {reason}")
             case NothingToTell():
                 yield Page(answer=answer, records=0, cursor={}, last=True)

@@ -41,6 +41,7 @@ POISON = 10  # attempts in a row that kept nothing and were not the API's or a s
 _OTHERS_FAULT = POISON - 3  # an outage may last for days: so many attempts at most count, which makes the backoff long
 QUARANTINE_AFTER = 3  # unacceptable answers in a row before the slice waits for a person
 _LONGEST_BACKOFF = timedelta(hours=1)
+_UNAVAILABLE_WAIT = timedelta(days=1)
 _REPLACED = 16  # characters: nothing shorter is taken for a key when the API repeats it
 
 
@@ -68,7 +69,8 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
         log.warning("lease lost: what was not committed is dropped", slice=str(key), why=str(lost))
         return
     except asyncio.CancelledError:
-        await asyncio.shield(run.end(run.unfinished("stopped")))
+        # Unless the worker is told to stop it is arq's deadline, and what always runs into that would loop for ever.
+        await asyncio.shield(run.end(run.unfinished("stopped") if stopping() else run.timed_out()))
         raise
     await asyncio.shield(run.end(ending))
 
@@ -112,7 +114,7 @@ class _Run:
             case AccountRefused():
                 return self._failed(why, outcome="account refused", pause_account=True)
             case StreamUnavailable():
-                return self._failed(why, outcome="unavailable", state="unavailable")
+                return self._unavailable(why)
             case Unacceptable():
                 return self._quarantined(why)
             case TryAgain():
@@ -255,15 +257,21 @@ class _Run:
     def unfinished(self, outcome: str) -> Ending:
         return Ending(outcome=outcome, next_due_at=self._resources.clock.now(), spends_attempt=False)
 
+    def timed_out(self) -> Ending:
+        return self._failed("the run took too long between two pages", outcome="timed out")
+
     def _quarantined(self, why: str) -> Ending:
         # Everything else was done: if the answer stays as it is, its neighbours are collected when they are due.
-        live, slot = (
-            self._lease.key.lane == "live",
-            next_slot(self._lease.key, self._stream.every, self._resources.clock.now()),
-        )
-        goes_on_at = slot if live and self._tally.finished else None
+        key = self._lease.key
+        slot = next_slot(key, self._stream.every, self._resources.clock.now())
+        goes_on_at = slot if key.lane == "live" and self._tally.finished else None
         failed = self._failed(why, outcome=QUARANTINED)
         return replace(failed, patience=QUARANTINE_AFTER, goes_on_at=goes_on_at)
+
+    def _unavailable(self, why: str) -> Ending:
+        # A subscription may be bought, and a refusal be a moment's: so it spends no attempt, of which there are few.
+        again_at = self._resources.clock.now() + _UNAVAILABLE_WAIT
+        return Ending(outcome="unavailable", next_due_at=again_at, spends_attempt=False, error=why, state="unavailable")
 
     def _put_off(self, why: str, wait: timedelta, outcome: str = "put off") -> Ending:
         now = self._resources.clock.now()

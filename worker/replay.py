@@ -42,6 +42,8 @@ async def replay(
     stream = streams.get(key.marketplace, {}).get(key.stream)
     if stream is None:
         raise NotPossible(f"{key} is not collected by this release: {_DROP}")
+    if row["whole"] is None:
+        raise NotPossible(f"an earlier release set this answer aside, and did not note where its slice stood: {_DROP}")
     if not row["whole"]:
         raise NotPossible(f"the answer held the account's keys, which were taken out of it: {_DROP}")
     lease = await take_lease_over(session, key)
@@ -98,6 +100,8 @@ async def _step(stream: Stream, walk: Walk, row: Row) -> Page | Mark:
             fetched_at=row["at"],
         )
         (stream.marketplace.judge if request.signed else judge_status)(answer)
+        if any(seller != walk.seller for seller in stream.sellers(answer)):
+            raise NotPossible(f"it says that it is another seller's; check the account's external id, or {_DROP}")
         return answer
 
     async with aclosing(stream.pages(fetch, walk)) as steps:

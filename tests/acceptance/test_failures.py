@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from unittest import mock
 
 import pytest
 
+from collectors.registry import STREAMS
+from collectors.stream import Fetch, Mark, Step, Walk
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, hasty
 from worker.http.hosts import Hosts
@@ -237,3 +240,35 @@ async def test_pages_before_an_error_are_kept_and_the_walk_goes_on_behind_them(s
     assert await stage.value("SELECT count(*) FROM collect.walk") == 1
     await assert_whole(stage, account, ["prices"])
     await assert_honest(stage)
+
+
+@pytest.mark.parametrize(
+    ("is_told_to_stop", "ends"),
+    [
+        pytest.param(False, ("timed out", 1, True), id="it took too long"),
+        pytest.param(True, ("stopped", 0, False), id="its worker is told to stop"),
+    ],
+)
+async def test_a_run_that_is_cancelled_spends_an_attempt_unless_its_worker_stops(
+    stage: Stage, ozon: Account, *, is_told_to_stop: bool, ends: tuple[str, int, bool]
+) -> None:
+    reached = asyncio.Event()
+
+    async def pages(_: Fetch, __: Walk) -> AsyncGenerator[Step, None]:
+        reached.set()
+        await asyncio.Event().wait()
+        yield Mark({})
+
+    hanging = dataclasses.replace(STREAMS["ozon"]["fbs_postings"], pages=pages)
+    async with stage.resources(streams={"ozon": {"fbs_postings": hanging}}) as resources:
+        key = ozon.key("fbs_postings")
+        running = asyncio.create_task(collect_slice(resources, key, stopping=lambda: is_told_to_stop))
+        async with asyncio.timeout(10):
+            await reached.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    (run,) = await stage.rows("SELECT outcome, error FROM collect.run")
+    (state,) = await stage.rows("SELECT attempts, not_before > now() AS waits, lease_token FROM collect.stream_state")
+    assert (run["outcome"], state["attempts"], bool(state["waits"])) == ends
+    assert state["lease_token"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from collectors.errors import Malformed
 from collectors.registry import STREAMS
@@ -21,7 +23,7 @@ from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, hasty, run_all
 from worker.cli.opening import as_admin
 from worker.db.administration import NotPossible
-from worker.db.quarantine import drop
+from worker.db.quarantine import drop, find_quarantined, find_undecided, list_quarantine
 from worker.jobs import collect_slice
 from worker.replay import replay
 
@@ -70,7 +72,7 @@ async def replayed(stage: Stage, row: UUID, streams: Any = STREAMS) -> None:
 
 async def dropped(stage: Stage, row: UUID) -> None:
     async with as_admin(stage.settings) as session:
-        await drop(session, row)
+        await drop(session, [row])
 
 
 async def state_of(stage: Stage, stream: str) -> dict[str, Any]:
@@ -143,6 +145,57 @@ async def test_an_answer_that_is_refused_again_changes_nothing(stage: Stage) -> 
     assert await stage.value("SELECT count(*) FROM raw.payload") == 0
 
 
+async def test_an_answer_that_comes_again_is_counted_and_not_kept_again(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    declared = dataclasses.replace(STREAMS["yandex_market"]["prices"], walk_max_age=timedelta(0))
+
+    async def answered(body: str) -> None:
+        stage.box.fail("yandex_market", "prices", 200, body=body)
+        await collect(stage, account, declared)
+
+    await answered('{"result": {"things": []}}')
+    (first,) = await stage.rows("SELECT id, at, walk_id FROM collect.quarantine")
+    await answered('{"result": {"things": []}}')
+    (again,) = await stage.rows("SELECT id, at, walk_id, times FROM collect.quarantine")
+    assert (again["id"], again["times"]) == (first["id"], 2)
+    assert again["at"] > first["at"]
+    assert again["walk_id"] != first["walk_id"], "a replay goes by where the slice stood the last time"
+    await answered('{"result": {"others": []}}')
+    assert len(await quarantined(stage)) == 2, "another body is another answer"
+    await dropped(stage, first["id"])
+    await answered('{"result": {"things": []}}')
+    rows = await stage.rows("SELECT times, dropped_at IS NULL AS waits FROM collect.quarantine")
+    assert sorted((row["times"], row["waits"]) for row in rows) == [(1, True), (1, True), (2, False)]
+    async with stage.database.connect("collector_admin") as admin:
+        changes = "SELECT count(*) FROM core.audit WHERE table_name = 'collect.quarantine'"
+        assert await admin.fetchval(changes) == 1, "what a worker counts is nobody's decision"
+
+
+async def test_a_list_reads_no_body(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    stage.box.fail("yandex_market", "prices", 200, body=json.dumps({"result": os.urandom(50_000).hex()}))
+    await collect(stage, account, STREAMS["yandex_market"]["prices"])
+    of_bodies = text(
+        "SELECT pg_stat_get_xact_blocks_fetched(reltoastrelid) FROM pg_class WHERE oid = 'collect.quarantine'::regclass"
+    )
+    async with as_admin(stage.settings) as session:
+        rows, _ = await list_quarantine(session, organization_id=None, account_id=None, dealt_with=False, limit=9)
+        assert [row["size"] for row in rows] == [100_014]
+        assert (await session.execute(of_bodies)).scalar_one() == 0
+        await find_quarantined(session, rows[0]["id"])
+        assert (await session.execute(of_bodies)).scalar_one() > 0
+
+
+async def test_an_answer_that_an_administrator_has_in_hand_keeps_no_worker_waiting(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    broken = unable(STREAMS["yandex_market"]["prices"], lambda _: True)
+    await collect(stage, account, broken)
+    async with as_admin(stage.settings) as session, asyncio.timeout(5):
+        await find_undecided(session, (await quarantined(stage))[0])
+        await collect(stage, account, broken)
+    assert len(await quarantined(stage)) == 2
+
+
 async def test_what_is_dropped_is_asked_for_again(stage: Stage) -> None:
     account = await account_of(stage, "yandex_market")
     declared = STREAMS["yandex_market"]["prices"]
@@ -198,6 +251,25 @@ async def test_an_answer_from_which_keys_were_taken_is_not_stored_as_if_it_were_
         await replayed(stage, row)
 
 
+async def test_an_answer_that_an_earlier_release_set_aside_is_not_said_to_have_held_keys(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    await collect(stage, account, unable(STREAMS["yandex_market"]["prices"], lambda _: True))
+    (row,) = await quarantined(stage)
+    await stage.change("UPDATE collect.quarantine SET sha256 = NULL, position = NULL")
+    with pytest.raises(NotPossible, match=r"^an earlier release set this answer aside, and did not note"):
+        await replayed(stage, row)
+
+
+async def test_an_answer_that_says_that_it_is_another_sellers_is_not_replayed(stage: Stage) -> None:
+    account = await account_of(stage, "yandex_market")
+    await collect(stage, account, unable(STREAMS["yandex_market"]["campaigns"], lambda _: True))
+    (row,) = await quarantined(stage)
+    await stage.change("UPDATE core.marketplace_account SET external_id = '4711'")
+    with pytest.raises(NotPossible, match="another seller"):
+        await replayed(stage, row)
+    assert await stage.value("SELECT count(*) FROM raw.payload") == 0
+
+
 async def test_a_walk_that_is_too_old_is_not_gone_on_with(stage: Stage) -> None:
     account = await account_of(stage, "yandex_market")
     declared = STREAMS["yandex_market"]["prices"]
@@ -251,7 +323,7 @@ async def test_a_page_that_is_always_refused_does_not_keep_its_neighbours_from_b
     state = await state_of(stage, "prices")
     assert (state["state"], state["due"]) == ("active", False), "the next time is the regular one"
     assert await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NULL") == 3
-    assert len(await quarantined(stage)) == 3
+    assert await stage.value("SELECT array_agg(times) FROM collect.quarantine") == [3]
 
 
 async def test_pages_that_an_earlier_run_skipped_are_not_forgotten_by_the_one_that_ends_the_walk(stage: Stage) -> None:
@@ -274,7 +346,7 @@ async def test_two_refused_pages_in_a_row_stop_an_offset_stream(stage: Stage) ->
     assert (await state_of(stage, "prices"))["state"] == "quarantined"
     assert await stage.value("SELECT count(*) FROM raw.payload") == 2
     assert stage.box.requests()["wildberries/prices"] == 6, "four, and then one a run"
-    assert len(await quarantined(stage)) == 4
+    assert await stage.value("SELECT array_agg(times ORDER BY times) FROM collect.quarantine") == [1, 3]
 
 
 async def test_a_person_replays_from_the_command_line(stage: Stage) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -66,7 +68,7 @@ def ids(collector: Collector, *words: str) -> list[str]:
 
 def test_the_answers_in_quarantine_are_listed_by_organization_and_account(ready: Collector, key: SliceKey) -> None:
     rows = ready("quarantine", "list", "--json").json
-    assert [row["organization"] for row in rows] == ["Sunrise", "Northern"]
+    assert [row["organization"] for row in rows] == ["Northern", "Sunrise"], "the newest first"
     (row,) = ready("quarantine", "list", "--org", "Sunrise", "--json").json
     assert (row["stream"], row["page_number"], row["status"], row["size"]) == ("orders", 7, 200, len(BODY))
     assert row["reason"] == "the envelope moved"
@@ -98,7 +100,7 @@ def test_an_answer_is_shown_readably_and_written_whole(ready: Collector, tmp_pat
 
 def test_a_large_body_is_shown_by_its_beginning(ready: Collector, database: Database, key: SliceKey) -> None:
     quarantine(database, key, b"[" + b"1, " * 1_000_000 + b"1]")
-    out = ready("quarantine", "show", ids(ready, "--org", "Sunrise")[1]).out
+    out = ready("quarantine", "show", ids(ready, "--org", "Sunrise")[0]).out
     assert "3.0 MB" in out
     assert out.endswith(" …\n")
     assert len(out) < 5000
@@ -122,3 +124,49 @@ def test_a_replay_that_is_not_possible_is_one_sentence(ready: Collector) -> None
     (found,) = ids(ready, "--org", "Sunrise")
     refused(ready("quarantine", "replay", found), "wildberries/orders no longer stands where it asked for this answer")
     assert ids(ready, "--org", "Sunrise") == [found]
+
+
+def test_a_list_is_no_longer_than_wanted_and_says_how_much_is_left_out(
+    ready: Collector, database: Database, key: SliceKey
+) -> None:
+    for number in range(3):
+        quarantine(database, key, b"[%d]" % number)
+    said = ready("quarantine", "list", "--limit", "2", "--json")
+    assert [row["size"] for row in said.json] == [3, 3]
+    assert said.err == "3 more are not shown: say --limit\n"
+    assert ready("quarantine", "list", "--limit", "5").err == ""
+    assert ready("quarantine", "list", "--limit", "0").code == 2
+
+
+def test_several_answers_are_dropped_at_once_or_none_of_them(
+    ready: Collector, database: Database, key: SliceKey
+) -> None:
+    quarantine(database, key, b"[1]")
+    quarantine(database, key, b"[2]")
+    one, two, three = ids(ready, "--org", "Sunrise")
+    refused(ready("quarantine", "drop", one, NOBODY), "nothing in quarantine has the id")
+    assert ids(ready, "--org", "Sunrise") == [one, two, three]
+    said = ready("quarantine", "drop", one, two, one)
+    assert said.out == "2 answers are dropped: wildberries/orders asks the marketplace again.\n"
+    assert ids(ready, "--org", "Sunrise") == [three]
+
+
+def test_all_answers_of_an_account_or_a_stream_are_dropped_at_once(
+    ready: Collector, database: Database, key: SliceKey
+) -> None:
+    other = dataclasses.replace(key, stream="prices")
+    for of_one in (key, other, other):
+        quarantine(database, of_one, os.urandom(10))
+    refused(ready("quarantine", "drop", "--all"), "--all wants --account or --stream")
+    refused(ready("quarantine", "drop", "--account", str(key.account_id)), "say --all")
+    refused(ready("quarantine", "drop"), "say which")
+    refused(ready("quarantine", "drop", NOBODY, "--stream", "prices", "--all"), "not both")
+    account = ("--account", str(key.account_id))
+    refused(ready("quarantine", "drop", *account, "--stream", "cards", "--all"), "there is nothing to drop")
+    assert ready("quarantine", "drop", *account, "--stream", "wildberries/prices", "--all").out.startswith("2 answers")
+    quarantine(database, other)
+    said = ready("quarantine", "drop", *account, "--all")
+    assert said.out == "3 answers are dropped: 2 slices ask the marketplace again.\n"
+    assert len(ids(ready)) == 1, "another tenant's"
+    assert ready("quarantine", "drop", "--stream", "fbs_postings", "--all").code == 0
+    assert ids(ready) == []

@@ -113,7 +113,10 @@ def proxy_test(
     group: Annotated[str | None, typer.Option(help="Those of one group only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask through each proxy for its address and for an answer of every marketplace; one that works is in again."""
+    """Ask through each proxy for its address and for an answer of every marketplace; one that works is in again.
+
+    A marketplace that shows a page for people, as firewalls do, has refused the proxy's address: its ban stays.
+    """
 
     async def test(settings: Settings) -> list[Tried]:
         async with as_admin(settings) as session:
@@ -138,7 +141,7 @@ def proxy_test(
                 one.group,
                 one.probe.egress,
                 None if one.probe.seconds is None else f"{one.probe.seconds * 1000:.0f}",
-                *("no" if name in one.probe.refusals else "yes" for name in marketplaces),
+                *map(one.answer_of, marketplaces),
             )
             for one in tried
         ]

@@ -19,7 +19,7 @@ from worker.cli.tables import console, print_json, table
 from worker.cli.words import moment, size
 from worker.db.administration import find_organization
 from worker.db.progress import SliceKey
-from worker.db.quarantine import Row, drop, find_quarantined, key_of, list_quarantine
+from worker.db.quarantine import Row, drop, drop_all, find_quarantined, key_of, list_quarantine
 from worker.logs import mask_text
 from worker.replay import replay
 from worker.settings import Settings, load
@@ -43,18 +43,23 @@ def quarantine_list(
     ] = None,
     account: Annotated[str | None, typer.Option(metavar="ID", help="Those of one account only.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what was replayed or dropped.")] = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the answers in quarantine, oldest first."""
+    """List the answers in quarantine, newest first."""
     account_id = None if account is None else _uuid("--account: ", account)
 
-    async def read(settings: Settings) -> list[Row]:
+    async def read(settings: Settings) -> tuple[list[Row], int]:
         async with as_admin(settings) as session:
             found = None if organization is None else await find_organization(session, organization)
-            return await list_quarantine(session, organization_id=found, account_id=account_id, dealt_with=everything)
+            return await list_quarantine(
+                session, organization_id=found, account_id=account_id, dealt_with=everything, limit=limit
+            )
 
     with with_servers(load()) as settings:
-        rows = asyncio.run(read(settings))
+        rows, more = asyncio.run(read(settings))
+    if more:
+        console(stderr=True).print(f"{more} more are not shown: say --limit", markup=False, highlight=False)
     if as_json:
         print_json(rows)
         return
@@ -68,13 +73,14 @@ def quarantine_list(
             row["page_number"],
             row["status"],
             size(row["size"]),
+            row["times"],
             _fate(row),
             row["reason"],
         )
         for row in rows
     ]
-    headings = ("id", "at (UTC)", "organization", "account", "slice", "page", "status", "size", "is", "reason")
-    console().print(table(headings, cells, right="page status size"))
+    headings = ("id", "at (UTC)", "organization", "account", "slice", "page", "status", "size", "times", "is", "reason")
+    console().print(table(headings, cells, right="page status size times"))
 
 
 @quarantine.command("show")
@@ -104,7 +110,7 @@ def quarantine_show(
     lines = {
         "slice": key_of(row),
         "account": f"{row['account']} of {row['organization']} ({row['marketplace_account_id']})",
-        "at": f"{moment(row['at'])} UTC",
+        "at": f"{moment(row['at'])} UTC" + ("" if row["times"] == 1 else f", for the {row['times']}th time"),
         "walk": "none"
         if row["walk_id"] is None
         else f"{row['walk_id']}, begun at {moment(row['walk_started_at'])} UTC",
@@ -112,7 +118,7 @@ def quarantine_show(
         "request": row["request"],
         "status": row["status"],
         "type": row["content_type"],
-        "size": size(row["size"]) + ("" if row["whole"] else ", without the account's keys that it held"),
+        "size": size(row["size"]) + ("" if row["whole"] is not False else ", without the account's keys that it held"),
         "reason": row["reason"],
         "is": _fate(row),
     }
@@ -136,16 +142,42 @@ def quarantine_replay(id: Id) -> None:  # noqa: A002
 
 
 @quarantine.command("drop")
-def quarantine_drop(id: Id) -> None:  # noqa: A002
-    """Give one answer up: its slice asks the marketplace again. The row stays, marked as dropped."""
+def quarantine_drop(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The answers, by their ids.")] = None,
+    *,
+    account: Annotated[str | None, typer.Option(metavar="ID", help="With --all: those of this account.")] = None,
+    stream: Annotated[str | None, typer.Option(metavar="NAME", help="With --all: those of this stream.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that wait of the account and the stream.")] = False,
+) -> None:
+    """Give answers up: their slices ask the marketplace again. The rows stay, marked as dropped."""
+    _refuse_unclear(ids or [], of_some=bool(account or stream), everything=everything)
+    wanted = [_uuid("", one) for one in ids or []]
+    account_id = None if account is None else _uuid("--account: ", account)
 
-    async def give_up(settings: Settings) -> SliceKey:
+    async def give_up(settings: Settings) -> list[SliceKey]:
         async with as_admin(settings) as session:
-            return await drop(session, _uuid("", id))
+            if everything:
+                return await drop_all(session, account_id=account_id, stream=stream)
+            return await drop(session, wanted)
 
     with with_servers(load()) as settings:
-        key = asyncio.run(give_up(settings))
-    console().print(f"It is dropped: {key} asks the marketplace again.", markup=False)
+        keys = asyncio.run(give_up(settings))
+    what = "It is dropped" if len(keys) == 1 else f"{len(keys)} answers are dropped"
+    slices = set(keys)
+    who = f"{keys[0]} asks" if len(slices) == 1 else f"{len(slices)} slices ask"
+    console().print(f"{what}: {who} the marketplace again.", markup=False, highlight=False)
+
+
+def _refuse_unclear(ids: list[str], *, of_some: bool, everything: bool) -> None:
+    """Refuse words from which it does not follow what is to be dropped."""
+    if ids and (everything or of_some):
+        raise Refused("give ids, or --all with --account or --stream, but not both")
+    if everything and not of_some:
+        raise Refused("--all wants --account or --stream: nobody means the answers of every tenant")
+    if of_some and not everything:
+        raise Refused("say --all to drop every answer that waits of this account or stream")
+    if not ids and not everything:
+        raise Refused("say which answers: `collector quarantine list` shows those there are")
 
 
 def _uuid(where: str, text: str) -> UUID:

@@ -34,6 +34,12 @@ class Tried:
         found = [self.probe.problem or "", *self.probe.refusals.values()]
         return [f"{self.name}: {words}" for words in dict.fromkeys(found) if words]
 
+    def answer_of(self, marketplace: str) -> str:
+        """Say in a word what came of a marketplace."""
+        if marketplace in self.probe.banned:
+            return "refused"
+        return "no" if marketplace in self.probe.refusals else "yes"
+
     def as_fields(self) -> dict[str, Any]:
         return {
             "name": self.name,

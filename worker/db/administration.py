@@ -94,8 +94,10 @@ UPDATE core.marketplace_account SET status = 'active', status_reason = NULL WHER
 
 # What failed because of the account is tried at once; the buckets still know of limits.
 _TRY_NOW = text("""
-UPDATE collect.stream_state SET attempts = 0, not_before = NULL
-WHERE marketplace_account_id = :account_id AND state = 'active' AND last_error IS NOT NULL
+UPDATE collect.stream_state
+SET attempts = 0, not_before = NULL,
+    next_due_at = CASE WHEN state = 'unavailable' THEN clock_timestamp() ELSE next_due_at END
+WHERE marketplace_account_id = :account_id AND state IN ('active', 'unavailable') AND last_error IS NOT NULL
 """)
 
 _ADD_PROXY = """

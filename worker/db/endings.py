@@ -60,8 +60,9 @@ class RunRecord:
 # A request that was written while the run was under way makes the slice due again at once.
 _GIVE_BACK = text("""
 UPDATE collect.stream_state s
-SET lease_token = NULL, lease_until = NULL, last_error = :error,
-    state = CASE WHEN state = 'active' THEN :state ELSE state END,
+SET lease_token = NULL, lease_until = NULL,
+    last_error = CASE WHEN state = 'unavailable' AND NOT :answered THEN last_error ELSE :error END,
+    state = CASE WHEN state = 'active' OR (state = 'unavailable' AND :answered) THEN :state ELSE state END,
     priority = least(CASE WHEN lane = 'live' THEN 1 ELSE 2 END, (
         SELECT min(r.priority) FROM collect.request r
         WHERE r.organization_id = s.organization_id AND r.marketplace_account_id = s.marketplace_account_id
@@ -114,6 +115,8 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
         ending = replace(ending, next_due_at=ending.goes_on_at, wait=None)
     elif gives_up:
         ending = replace(ending, state="quarantined")
+    # What else became of the run says nothing of whether the account may have the stream.
+    answered = ending.closes_requests or ending.state != "active" or ending.outcome == QUARANTINED or record.pages > 0
     given_back = await session.execute(
         _GIVE_BACK,
         {
@@ -126,6 +129,7 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
             "most_attempts": ending.most_attempts,
             "wait": ending.wait,
             "success": ending.closes_requests,
+            "answered": answered,
             "next_due_at": ending.next_due_at,
         },
     )

@@ -234,7 +234,7 @@ class StreamState(Table):
         Index(
             "stream_state_due_idx",
             "next_due_at",
-            postgresql_where=text("state = 'active' AND next_due_at IS NOT NULL"),
+            postgresql_where=text("state IN ('active', 'unavailable') AND next_due_at IS NOT NULL"),
         ),
         {"schema": "collect"},
     )
@@ -359,6 +359,7 @@ class Quarantined(Table):
     dropped_at: Mapped[datetime | None]
     sha256: Mapped[bytes | None]
     position: Mapped[str | None] = mapped_column(JsonText)
+    times: Mapped[int] = mapped_column(server_default="1")
 
 
 class Bucket(Table):

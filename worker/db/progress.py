@@ -86,7 +86,7 @@ _OF_LANE = _OF_KEY + " AND lane = :lane"
 _TAKE = text(f"""
 UPDATE collect.stream_state s
 SET lease_token = :token, lease_until = clock_timestamp() + :life, attempts = attempts + 1
-WHERE {_OF_LANE} AND state = 'active' AND next_due_at <= clock_timestamp()
+WHERE {_OF_LANE} AND state IN ('active', 'unavailable') AND next_due_at <= clock_timestamp()
   AND (not_before IS NULL OR not_before <= clock_timestamp())
   AND (lease_until IS NULL OR lease_until <= clock_timestamp())
   AND EXISTS (SELECT FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
@@ -173,7 +173,7 @@ _WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {_OF_KEY}")
 
 
 async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
-    """Take the lease if the slice is due, active and nobody's; None otherwise. Counts an attempt."""
+    """Take the lease if the slice is due, not set aside and nobody's; None otherwise. Counts an attempt."""
     return await _take(session, key, _TAKE)
 
 

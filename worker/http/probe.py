@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from collectors.errors import TryAgain
+from collectors.errors import Blame, CollectError, OtherProxy, TryAgain
+from collectors.refusals import judge_status
+from collectors.stream import Answer, Request
 from worker.http.phases import Attempt
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
@@ -22,12 +25,16 @@ _LONGEST = 256  # bytes of an answer that are looked at; an address is shorter
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What was seen. `refusals`: marketplace → why it does not answer; without one it does."""
+    """What was seen. `refusals`: marketplace → why it does not answer; without one it does.
+
+    `banned`: those of them that do not let this address in, or a firewall before them.
+    """
 
     egress: str | None = None
     seconds: float | None = None  # until the address was told, with a new connection
     problem: str | None = None  # why there is no address
     refusals: Mapping[str, str]
+    banned: Collection[str] = frozenset()
 
     @property
     def works(self) -> bool:
@@ -52,29 +59,35 @@ class Prober:
             problem = str(error)
         seconds = time.monotonic() - began
         answers = await asyncio.gather(*(self._refusal(proxy, hosts) for hosts in marketplaces.values()))
-        refusals = {name: refusal for name, refusal in zip(marketplaces, answers, strict=True) if refusal}
-        return Probe(egress=egress, seconds=seconds if egress else None, problem=problem, refusals=refusals)
+        refused = {name: error for name, error in zip(marketplaces, answers, strict=True) if error}
+        return Probe(
+            egress=egress,
+            seconds=seconds if egress else None,
+            problem=problem,
+            refusals={name: str(error) for name, error in refused.items()},
+            banned={name for name, error in refused.items() if error.blame is Blame.PAIR},
+        )
 
     async def _egress(self, proxy: Proxy | None) -> str:
-        status, body = await self._get(proxy, self._egress_url)
+        answer = await self._get(proxy, self._egress_url)
         try:
-            return str(ip_address(body.decode("ascii").strip()))
+            return str(ip_address(answer.body.decode("ascii").strip()))
         except ValueError:
-            host = urlsplit(self._egress_url).hostname
             raise ValueError(
-                f"{host} answered {status} and no address: set COLLECTOR_EGRESS_URL to one that does"
+                f"{answer.request.host} answered {answer.status} and no address: "
+                "set COLLECTOR_EGRESS_URL to one that does"
             ) from None
 
-    async def _refusal(self, proxy: Proxy | None, hosts: Iterable[str]) -> str | None:
+    async def _refusal(self, proxy: Proxy | None, hosts: Iterable[str]) -> TryAgain | None:
         """Say why a marketplace does not answer: the first of its hosts that does not."""
         try:
             for host in hosts:
-                await self._get(proxy, f"https://{host}/")
+                _refuse_ban(await self._get(proxy, f"https://{host}/"))
         except TryAgain as error:
-            return str(error)
+            return error
         return None
 
-    async def _get(self, proxy: Proxy | None, url: str) -> tuple[int, bytes]:
+    async def _get(self, proxy: Proxy | None, url: str) -> Answer:
         parts = urlsplit(url)
         path = parts.path or "/"
         base = self._hosts.get(parts.hostname or "", f"https://{parts.netloc}")
@@ -93,4 +106,20 @@ class Prober:
                 body += chunk
                 if len(body) > _LONGEST:
                     break
-        return response.status_code, body[:_LONGEST]
+        return Answer(
+            request=Request(method="GET", host=parts.hostname or "", path=path),
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=body[:_LONGEST],
+            fetched_at=datetime.now(UTC),
+        )
+
+
+def _refuse_ban(answer: Answer) -> None:
+    """Raise OtherProxy for what a run would take for a ban. Any other refusal is the marketplace's own answer."""
+    try:
+        judge_status(answer)
+    except OtherProxy as error:
+        raise OtherProxy(f"{answer.request.host} refuses its address: {error}", answer=answer) from None
+    except CollectError:
+        return

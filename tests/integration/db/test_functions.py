@@ -42,9 +42,10 @@ async def test_what_is_due_is_found_and_nothing_else(
     await stand(admin, tenant, "due later", next_due_at=NOW + AN_HOUR)
     await stand(admin, tenant, "put off", not_before=NOW + AN_HOUR)
     await stand(admin, tenant, "leased", lease_token=uuid4(), lease_until=NOW + AN_HOUR)
+    await stand(admin, tenant, "unavailable until tomorrow", state="unavailable", next_due_at=NOW + AN_HOUR)
     for state in ("paused", "unavailable", "quarantined", "retired"):
         await stand(admin, tenant, state, state=state)
-    assert sorted(await due(sessions)) == ["due", "lease ran out", "wait is over"]
+    assert sorted(await due(sessions)) == ["due", "lease ran out", "unavailable", "wait is over"]
 
 
 @pytest.mark.parametrize("paused", ["core.organization", "core.marketplace_account"])

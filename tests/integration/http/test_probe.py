@@ -9,6 +9,7 @@ import trustme
 from tests.integration.http.conftest import StartTunnel
 from tests.integration.http.peers import HOST, Api, Reply
 from tests.integration.http.test_pools import proxy
+from worker.cli.trying import Tried
 from worker.http.pools import Pools
 from worker.http.probe import Prober
 
@@ -39,6 +40,31 @@ async def test_any_answer_of_every_host_counts_and_nothing_of_an_account_is_sent
     assert {name for request in api.seen for name in request.headers} <= {
         "host", "accept", "accept-encoding", "connection", "user-agent",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reply", "refused"),
+    [
+        (Reply(403, body=b"<html>Access denied</html>"), True),
+        (Reply(403, body=b""), True),
+        (Reply(451, body=b"not from there"), True),
+        (Reply(200, body=b"<!doctype html><title>Just a moment</title>"), True),
+        (Reply(403, body=b'{"message": "no token"}'), False),
+        (Reply(401, body=b""), False),
+        (Reply(404, body=b"<html>404 page not found</html>"), False),
+    ],
+)
+async def test_a_page_of_a_firewall_is_no_answer_of_the_marketplace(
+    api: Api, prober: Prober, tunnels: StartTunnel, *, reply: Reply, refused: bool
+) -> None:
+    api.replies.extend([Reply(body=b"203.0.113.7"), reply])
+    seen = await prober.probe(proxy(await tunnels()), {"vendor": (HOST,)})
+    assert seen.egress == "203.0.113.7"
+    assert (seen.works, seen.banned) == (not refused, {"vendor"} if refused else set())
+    tried = Tried(name="one", group="egress", probe=seen, marketplaces=("vendor",))
+    assert tried.answer_of("vendor") == ("refused" if refused else "yes")
+    if refused:
+        assert f"GET /: {reply.status}" in seen.refusals["vendor"]
 
 
 async def test_a_certificate_that_is_not_trusted_is_no_answer(tunnels: StartTunnel) -> None:

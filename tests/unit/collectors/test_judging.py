@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 
 import pytest
 
@@ -26,6 +27,7 @@ from collectors.wildberries.api import WILDBERRIES
 from collectors.yandex_market.api import YANDEX_MARKET
 from tests.unit.collectors.judged import answer, judged
 from tests.unit.collectors.scripted import NOW
+from worker.http.spool import Spool
 
 ALL = [pytest.param(find_marketplace(name), id=name) for name in STREAMS]
 HTML = b"\n <!DOCTYPE html><html><body>Access denied</body></html>"
@@ -88,9 +90,17 @@ def test_html_by_its_content_type_is_not_data_either() -> None:
     assert isinstance(judged(OZON.judge, given), OtherProxy)
 
 
-def test_a_file_may_begin_like_html_or_hold_nothing() -> None:
+def test_a_file_may_begin_like_html() -> None:
     judge_status(answer(YANDEX_MARKET, 200, HTML, signed=False))
-    judge_status(answer(YANDEX_MARKET, 200, b"", signed=False))
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_file_that_holds_nothing_is_not_taken_for_a_report(body: bytes, signed: bool) -> None:
+    request = Request(method="GET", host=min(OZON.hosts), path="/file", file=True, signed=signed)
+    error = judged(judge_status, Answer(request=request, status=200, headers={}, body=body, fetched_at=NOW))
+    assert type(error) is Later
+    assert error.blame is Blame.API
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -101,7 +111,8 @@ def test_a_link_to_a_file_that_does_not_open_says_nothing_of_the_key(status: int
 
 def test_a_report_that_is_kept_on_disk_has_no_body_to_look_at() -> None:
     request = Request(method="GET", host=min(WILDBERRIES.hosts), path="/file", file=True)
-    WILDBERRIES.judge(Answer(request=request, status=200, headers={}, body=b"", fetched_at=NOW))
+    with closing(Spool()) as spool:
+        WILDBERRIES.judge(Answer(request=request, status=200, headers={}, body=b"", fetched_at=NOW, spool=spool))
 
 
 @pytest.mark.parametrize("marketplace", ALL)
@@ -149,6 +160,20 @@ def test_a_key_that_the_api_repeats_is_not_quoted(marketplace: Marketplace, stat
         error = judged(marketplace.judge, answer(marketplace, status, json.dumps(body).encode()))
         assert key not in str(error)
         assert "is bad" in str(error)
+
+
+@pytest.mark.parametrize("before", [*range(150, 206, 5), *range(990, 1006, 3), *range(1965, 2006, 5)])
+@pytest.mark.parametrize("filler", ["x ", "a1" * 20 + " "])
+def test_no_half_of_a_key_is_quoted_wherever_a_quotation_is_cut(before: int, filler: str) -> None:
+    key = "ACMA:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4f4240"
+    words = (filler * before)[:before] + " " + key + " and more" * 1000
+    quotations = (
+        str(judged(judge_status, answer(OZON, 400, words.encode()))),
+        str(judged(lambda given: judge_status(given, words), answer(OZON, 400))),
+    )
+    for quoted in quotations:
+        assert key[:8] not in quoted
+        assert len(quoted) < 1100
 
 
 @pytest.mark.parametrize("marketplace", ALL)

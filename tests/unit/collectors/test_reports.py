@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from collectors.errors import CollectError, Later, Malformed, NotReady, SplitWindow
+from collectors.errors import CollectError, Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import get, post
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
 from collectors.stream import Answer, Cursor, Mark, Page, Request, Step
@@ -106,7 +106,7 @@ async def test_what_makes_a_report_by_get_is_not_repeated_either() -> None:
 
 async def test_a_report_that_failed_is_forgotten_so_that_the_next_run_creates_another() -> None:
     steps, error, _ = await run([b"failed"], MARKED)
-    assert steps == [Mark({})]
+    assert steps == [Mark({"failed": 1})]
     assert isinstance(error, Later)
     assert "no mood" in str(error)
     assert await _creates_again(steps[-1])
@@ -115,9 +115,24 @@ async def test_a_report_that_failed_is_forgotten_so_that_the_next_run_creates_an
 async def test_a_report_that_is_no_longer_known_is_forgotten_too() -> None:
     gone = Later("404", answer=answer_of(b"", status=404))
     steps, error, _ = await run([gone], MARKED)
-    assert steps == [Mark({})]
+    assert steps == [Mark({"failed": 1})]
     assert isinstance(error, Later)
     assert await _creates_again(steps[-1])
+
+
+@pytest.mark.parametrize("answer", [b"failed", Later("404", answer=answer_of(b"", status=404))])
+async def test_a_report_that_fails_time_and_again_is_set_aside(answer: Scripted) -> None:
+    cursor: Cursor | None = None
+    errors = []
+    for _ in range(4):
+        steps, error, _ = await run([CREATED, answer], cursor)
+        cursor = steps[-1].cursor if isinstance(steps[-1], Mark) else None
+        errors.append(error)
+    assert [type(error) for error in errors] == [Later, Later, RequestRefused, RequestRefused]
+    assert isinstance(errors[2], RequestRefused)
+    assert errors[2].answer.body != CREATED, "it is the answer to the poll that tells why"
+    assert cursor is not None
+    assert await _creates_again(Mark(cursor)), "or dropping the answer would ask for the same report for ever"
 
 
 @pytest.mark.parametrize("trouble", [Later("no way there"), Later("500", answer=answer_of(b"", status=500))])
