@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -49,14 +49,22 @@ class Operation:
 
     def example(self) -> bytes | None:
         """Return the document's own example of an answer."""
-        answer = self.document.schemas.resolved(self.node.get("responses", {}).get("200", {}))
-        for content in answer.get("content", {}).values():
+        for content in self._answers():
             for found in (content, *content.get("examples", {}).values()):
                 named = self.document.schemas.resolved(found)
                 for key in ("example", "value"):
                     if key in named:
-                        return json.dumps(named[key], ensure_ascii=False, default=str).encode()
+                        return _written(named[key])
         return None
+
+    def sample(self) -> bytes | None:
+        """Make an answer of the schema that the document has for it."""
+        schemas = [content["schema"] for content in self._answers() if "schema" in content]
+        return _written(self.document.schemas.sample(schemas[0])) if schemas else None
+
+    def _answers(self) -> Iterable[Schema]:
+        answer = self.document.schemas.resolved(self.node.get("responses", {}).get("200", {}))
+        return answer.get("content", {}).values()  # type: ignore[no-any-return]
 
     def _faults_of(self, place: str, given: Mapping[str, str | int]) -> Iterator[str]:
         declared = {one["name"]: one for one in self.parameters if one["in"] == place}
@@ -66,7 +74,7 @@ class Operation:
                 yield from self.document.schemas.faults(parameter.get("schema", {}), value, f"{place} {name}")
             elif parameter.get("required"):
                 yield f"{place} {name}: missing"
-        if not self.document.of_news:
+        if place == "query" and not self.document.of_news:
             yield from (f"{place} {name}: the document does not name it" for name in given if name not in declared)
 
     def _read(self, parameter: Schema, text: str) -> object:
@@ -90,12 +98,13 @@ class Operation:
         yield from (
             f"header {name}: missing" for name, one in declared.items() if one.get("required") and name not in given
         )
-        for name in given - set().union(declared, *ways):
-            yield f"header {name}: the document does not name it"
+        if declared or ways:  # of some operations Ozon's document does not say how they are signed
+            unnamed = given - set().union(declared, *ways)
+            yield from (f"header {name}: the document does not name it" for name in unnamed)
 
     def _faults_of_body(self, body: object) -> list[str]:
         asked = self.document.schemas.resolved(self.node.get("requestBody", {}))
-        if body is None:
+        if body is None or (body == {} and not asked):  # a POST of Ozon without parameters
             return ["body: missing"] if asked.get("required") else []
         if "application/json" not in asked.get("content", {}):
             return ["body: the document takes no JSON"]
@@ -140,6 +149,10 @@ class Document:
                 tuple(map(self.schemas.resolved, [*item.get("parameters", ()), *node.get("parameters", ())]))
             ]
         ]
+
+
+def _written(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, default=str).encode()
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -201,12 +214,13 @@ def operations(marketplace: str, request: Request) -> tuple[list[Operation], lis
     return found, gone if found else [f"{name} is in no document"]
 
 
-def documented_answer(marketplace: str, request: Request) -> bytes | None:
-    """Return an example of what the vendor answers: of those kept beside the documents, or in a document itself."""
+def documented_answer(marketplace: str, request: Request, *, of_schema: bool) -> bytes | None:
+    """Return what the vendor answers: an example kept beside the documents or in them, or else made of its schema."""
     found, _ = operations(marketplace, request)
     listed = _examples(marketplace)
-    named = [listed.get(f"{one.method} {one.template}") for one in found] + [one.example() for one in found]
-    return next((body for body in named if body is not None), None)
+    examples = [listed.get(f"{one.method} {one.template}") for one in found] + [one.example() for one in found]
+    answers = [] if of_schema else examples
+    return next((body for body in (*answers, *(one.sample() for one in found)) if body is not None), None)
 
 
 @cache

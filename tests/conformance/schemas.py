@@ -15,6 +15,8 @@ Schema = Mapping[str, Any]  # as the document writes it
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minProperties", "maxProperties")
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _KEPT = ("type", "enum", "const", "format", "pattern", "uniqueItems", "required", *_BOUNDS, *_LENGTHS)
+_SAMPLES: Mapping[str, object] = {"string": "text", "integer": 1, "number": 1.5, "boolean": False}
+_TIMES: Mapping[str, str] = {"date-time": "2026-11-01T00:00:00Z", "date": "2026-11-01"}
 # Ozon writes some patterns for people: " YYYY-MM-DDThh:mm:ssZ". Its examples have fractions of a second.
 _FOR_PEOPLE = (("YYYY", r"[0-9]{4}"), ("MM|DD|hh|mm", "[0-9]{2}"), (r"ss(\.mcs)?Z", r"[0-9]{2}(\\.[0-9]+)?Z"))
 
@@ -44,6 +46,27 @@ class Schemas:
             for error in validator.iter_errors(value)
         ]
         return [*forbidden, *self._undeclared(schema, value, at)]
+
+    def sample(self, schema: Schema, *, depth: int = 8) -> object:
+        """Make a value that the schema describes, of its own examples where it has some."""
+        schema = self.resolved(schema)
+        for keyword in ("example", "default"):
+            if schema.get(keyword) is not None and not self.faults(schema, schema[keyword], ""):
+                return schema[keyword]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        made = [self.sample(part, depth=depth) for part in schema.get("allOf", ())]
+        made += [self.sample(schema[keyword][0], depth=depth) for keyword in ("anyOf", "oneOf") if schema.get(keyword)]
+        if "properties" in schema:
+            made.append(
+                {name: self.sample(one, depth=depth - 1) for name, one in schema["properties"].items() if depth}
+            )
+        if made:
+            parts = [part for part in made if isinstance(part, dict)]
+            return {name: value for part in parts for name, value in part.items()} if parts else made[0]
+        if schema.get("type") == "array":
+            return [self.sample(schema["items"], depth=depth - 1)] if depth else []
+        return _TIMES.get(schema.get("format", "")) or _SAMPLES.get(schema.get("type", "object"), {})
 
     def kind(self, schema: Schema) -> str:
         """Return the type of a parameter."""

@@ -10,6 +10,7 @@ import pytest
 
 from collectors.stream import Request
 from tests.conformance.documents import Document
+from tests.conformance.schemas import Schemas
 
 GOOD = Request(
     method="POST",
@@ -46,7 +47,7 @@ DOCUMENT = Document(
                     "responses": {"200": {"content": {"application/json": {"example": {"orders": []}}}}},
                 },
             },
-            "/v1/shops/{shop}/{what}": {"post": {}},
+            "/v1/shops/{shop}/{what}": {"post": {"security": []}},
             "/v1/shops": {"get": {"deprecated": True, "security": []}},
         },
         "components": {
@@ -146,7 +147,36 @@ def test_one_fault_of_the_headers_is_found_and_named(headers: dict[str, str], ab
 
 
 def test_a_deprecated_operation_and_a_body_that_is_not_taken_are_faults() -> None:
-    request = Request(method="GET", host="api.test", path="/v1/shops", body={})
+    request = Request(method="GET", host="api.test", path="/v1/shops", body={"limit": 5})
     deprecated, body = faults(request, {})
     assert deprecated.startswith("deprecated")
     assert body.startswith("body: the document takes no JSON")
+
+
+def test_an_empty_body_is_none_where_the_document_asks_for_none() -> None:
+    assert faults(Request(method="POST", host="api.test", path="/v1/shops/7/goods", body={})) == []
+
+
+def test_an_answer_can_be_made_of_its_schema() -> None:
+    made = Schemas({"components": {"schemas": {"Row": {"properties": {"id": {"type": "integer"}}}}}}).sample(
+        {
+            "properties": {
+                "rows": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}},
+                "state": {"type": "string", "enum": ["done", "failed"]},
+                "at": {"type": "string", "format": "date-time"},
+                "more": {"type": "boolean", "example": "yes"},  # no example of its type
+                "total": {"allOf": [{"type": "integer"}], "example": 7},
+                "either": {"oneOf": [{"type": "number"}, {"type": "string"}]},
+                "both": {"allOf": [{"$ref": "#/components/schemas/Row"}, {"properties": {"name": {"type": "string"}}}]},
+            }
+        }
+    )
+    assert made == {
+        "rows": [{"id": 1}],
+        "state": "done",
+        "at": "2026-11-01T00:00:00Z",
+        "more": False,
+        "total": 7,
+        "either": 1.5,
+        "both": {"id": 1, "name": "text"},
+    }

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from collectors.errors import NoProgress, NotReady
+from collectors.errors import Malformed, NoProgress, NotReady
 from collectors.refusals import judge_status
 from collectors.registry import STREAMS
 from collectors.stream import Answer, ListedBy, Page, Request, Stream, Walk, Windows
@@ -34,6 +34,7 @@ class Vendor:
     """Answers a stream with the documented examples, and notes what the documents hold against its requests."""
 
     stream: Stream
+    of_schema: bool = False  # answers made of the documented schema instead
     asked: list[Request] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -45,8 +46,8 @@ class Vendor:
         headers = marketplace.sign(dict.fromkeys(marketplace.secret_fields, "1"), request)
         found, missing = operations(marketplace.name, request)
         self.faults += missing + [fault for operation in found for fault in operation.faults(request, headers)]
-        body = documented_answer(marketplace.name, request)
-        assert body is not None, f"no example answers {request.method} {request.path}; {self.faults}"
+        body = documented_answer(marketplace.name, request, of_schema=self.of_schema)
+        assert body is not None, f"nothing documents the answer to {request.path}: {self.faults}"
         return answered(request, body, marketplace.judge)
 
 
@@ -86,8 +87,16 @@ async def slices_of(stream: Stream) -> Iterable[str]:
 @pytest.mark.parametrize("stream", ALL)
 async def test_every_request_is_valid_by_the_vendors_documents(stream: Stream) -> None:
     vendor = Vendor(stream)
-    for name in await slices_of(stream):
-        await walk_with(vendor, name)
+    try:
+        await walk_over(vendor)
+    except Malformed:  # some examples contradict their schema: what can be read is one of the two
+        vendor = Vendor(stream, of_schema=True)
+        await walk_over(vendor)
     assert vendor.asked
     faults = {fault for fault in vendor.faults if not (stream.dead_on and fault.startswith("deprecated"))}
     assert faults == DISPUTED.get(f"{stream.marketplace.name}/{stream.name}", {}).keys()
+
+
+async def walk_over(vendor: Vendor) -> None:
+    for name in await slices_of(vendor.stream):
+        await walk_with(vendor, name)

@@ -226,6 +226,24 @@ async def test_a_stream_that_breaks_a_rule_is_told_which(stream: Stream, sentenc
         await assert_stream_conforms(stream, api)
 
 
+async def test_records_that_sum_up_a_window_need_not_add_up() -> None:
+    async def one_sum(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        answer = await fetch(get(HOST, "/rows", bounds)(walk, {}))
+        Envelope("rows").read(answer)
+        yield Page(answer=answer, records=1, cursor={}, last=True)
+
+    await assert_stream_conforms(replace(ORDERS, pages=one_sum), api, adds_up=False)
+    with pytest.raises(AssertionError, match=r"brings 1 records of a window, and \[1, 1\] of its two parts"):
+        await assert_stream_conforms(replace(ORDERS, pages=one_sum), api)
+
+
+async def test_a_window_that_cannot_be_split_is_held_against_the_one_before() -> None:
+    daily = Windows(longest=days(1), grain=days(1), since=days(30))
+    await assert_stream_conforms(replace(ORDERS, progress=daily), api)
+    with pytest.raises(AssertionError, match="asks the same for one window as for another"):
+        await assert_stream_conforms(replace(ORDERS, progress=daily, pages=GOODS.pages), api)
+
+
 async def test_a_walk_may_be_given() -> None:
     asked: list[Request] = []
 
