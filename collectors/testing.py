@@ -47,7 +47,8 @@ async def assert_stream_conforms(
     brings the same in smaller pages, refuses an envelope that moved, has limits, and lets no secret out.
 
     `walk` says of which seller, slice and window. It should take three to ten pages: each is walked from many times.
-    Without it, see `walk_of`. `adds_up` is False where records sum up a window, so that its parts hold others.
+    Without it, see `walk_of`. `adds_up` is False where a window does not hold what its parts hold: its records sum it
+    up, or only whole months can be asked for.
     """
     walk = walk or walk_of(stream)
     whole = await _Run(stream, fetch, walk).to_the_end()
@@ -278,12 +279,14 @@ async def _assert_refuses(whole: _Run, walk: Walk, spoilt: Request, moved: Calla
 
 
 async def _assert_keeps_to_its_window(whole: _Run, progress: Windows, window: Window, *, adds_up: bool) -> None:
-    """Read it in two parts, which together hold what it holds: no hole between them, and nothing twice."""
+    """Read it in two parts, which together hold what it holds: no hole between them, and nothing twice.
+
+    Where that cannot be, hold it against its neighbour, for which another request must be made at least.
+    """
     middle = window.start + (window.end - window.start) // 2 // progress.grain * progress.grain
-    if middle == window.start:  # it cannot be split: its neighbour is another one at least
-        parts, adds_up = [cell(progress, window.start - timedelta(seconds=1)), window], False
-    else:
-        parts = [Window(window.start, middle), Window(middle, window.end)]
+    adds_up = adds_up and middle > window.start
+    before = cell(progress, window.start - timedelta(seconds=1))
+    parts = [Window(window.start, middle), Window(middle, window.end)] if adds_up else [before, window]
     runs = [await _fresh(whole, replace(whole.walk, cursor=None, window=part)).to_the_end() for part in parts]
     assert runs[0].asked[0] != runs[1].asked[0], f"{whole.name} asks the same for one window as for another"
     records = [run.records for run in runs]
