@@ -150,7 +150,9 @@ class _Run:
         if not request.signed:
             assert request.host.endswith(marketplace.file_hosts), f"{name} is on none of the marketplace's `file_hosts`"
             return
-        assert request.host in marketplace.hosts, f"{name} would show credentials to none of the marketplace's `hosts`"
+        assert request.host in marketplace.hosts, (
+            f"{name} would show credentials to a host outside the marketplace's `hosts`"
+        )
         own = self.stream.buckets if request.buckets is None else request.buckets
         assert own or marketplace.buckets, f"{name} has no limit: give the stream or the marketplace `buckets`"
         signed = " ".join(marketplace.sign(_secret(self.stream), request).values())
