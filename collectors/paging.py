@@ -11,8 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
+from typing import Annotated, cast
 
-from collectors.envelope import Envelope, Rows
+import msgspec
+
+from collectors.envelope import Envelope, Read, Rows
 from collectors.errors import Malformed, NoProgress, SplitWindow, Unacceptable
 from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Skip, Step, Walk
 
@@ -21,9 +24,17 @@ Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stand
 Path = str | Callable[[Walk, Cursor], str]
 
 _REFUSED = "refused"  # in the cursor: the answer of the page before was
+_QUOTED = int | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
 
 
-def get(host: str, path: Path, query: Part = lambda _, at: at, *, buckets: tuple[Bucket, ...] | None = None) -> Ask:
+def get(
+    host: str,
+    path: Path,
+    query: Part = lambda _, at: at,
+    *,
+    buckets: tuple[Bucket, ...] | None = None,
+    repeatable: bool = True,
+) -> Ask:
     """Ask by GET; `query` gives the parameters, None leaves one out."""
     return lambda walk, at: Request(
         method="GET",
@@ -31,6 +42,7 @@ def get(host: str, path: Path, query: Part = lambda _, at: at, *, buckets: tuple
         path=path if isinstance(path, str) else path(walk, at),
         query=_without_none(query(walk, at)),
         buckets=buckets,
+        repeatable=repeatable,
     )
 
 
@@ -55,10 +67,38 @@ def post(
     )
 
 
+def at_once(ask: Ask, *, rows: str, count: str | None = None) -> Pages:
+    """Ask once: the answer is all there is. 204 says that there is nothing.
+
+    With `count`, the path of a number, the rows may be null or missing while it is 0.
+    """
+    envelope = Envelope(rows)
+    counted = None if count is None else Envelope(count=(count, int))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        answer = await fetch(ask(walk, {}))
+        nothing = answer.status == 204 or (counted is not None and counted.read(answer)["count"] == 0)
+        yield Page(answer=answer, records=0 if nothing else len(envelope.read(answer).rows), cursor={}, last=True)
+
+    return pages
+
+
+def one_record(ask: Ask, *, field: str, kind: type) -> Pages:
+    """Ask once for one record, which has this field of this type."""
+    envelope = Envelope(field=(field, kind))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        answer = await fetch(ask(walk, {}))
+        envelope.read(answer)
+        yield Page(answer=answer, records=1, cursor={}, last=True)
+
+    return pages
+
+
 def by_offset(
     ask: Ask, *, rows: str, size: int, pinned: str | None = None, pin_as: str = "pin", deepest: int | None = None
 ) -> Pages:
-    """Skip what was read, until an empty page. `ask` is given {"offset", "limit"}, and {pin_as} after the first page.
+    """Skip what was read, until an empty page or 204. `ask` is given {"offset", "limit"}, and {pin_as} after the first.
 
     A short page ends nothing: servers cap pages silently. `size` is the largest page that can be asked for. `pinned` is
     the path of a value of the first answer that all later pages must repeat (a snapshot's time). Beyond `deepest` rows
@@ -76,7 +116,7 @@ def by_offset(
             refused_before = at.pop(_REFUSED, False)
             try:
                 answer = await fetch(ask(walk, {**at, "limit": limit}))
-                read = envelope.read(answer)
+                read = Read(Rows([], answer), {}) if answer.status == 204 else envelope.read(answer)
             except Unacceptable as error:
                 if refused_before or (pinned is not None and pin_as not in at):
                     raise
@@ -84,7 +124,7 @@ def by_offset(
                 at |= {"offset": at["offset"] + (largest or limit), _REFUSED: True}
                 yield Skip(error, dict(at))
                 continue
-            if pinned is not None:
+            if pinned is not None and answer.status != 204:
                 at.setdefault(pin_as, read["pin"])
             at["offset"] += len(read.rows)
             largest = max(largest, len(read.rows))
@@ -103,13 +143,14 @@ def by_cursor(
     more: str | None = None,
     total: str | None = None,
     empty_ends: bool = True,
+    first: str | int = "",
 ) -> Pages:
-    """Hand back the cursor (a token, a last id) that each answer gives. `ask` is given {"cursor"}, "" at first.
+    """Hand back the cursor (a token, a last id) that each answer gives. `ask` is given {"cursor"}, `first` at first.
 
     With `more`, the path of a boolean, the walk ends when it is false. Without, it ends when the cursor is missing or
     empty, or, unless `empty_ends` is False, when the page holds no rows.
     """
-    values: dict[str, tuple[str, object]] = {"following": (following, str | None)}
+    values: dict[str, tuple[str, object]] = {"following": (following, type(first) | None)}
     if more is not None:
         values["more"] = (more, bool)
     if total is not None:
@@ -117,11 +158,11 @@ def by_cursor(
     envelope = Envelope(rows, **values)
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
-        at = str((walk.cursor or {}).get("cursor", ""))
+        at = (walk.cursor or {}).get("cursor", first)
         while True:
             answer = await fetch(ask(walk, {"cursor": at}))
             read = envelope.read(answer)
-            following_one = read["following"] or ""
+            following_one = read["following"] or first
             there_is_more = read["more"] if more is not None else bool(following_one and (read.rows or not empty_ends))
             if there_is_more and not following_one:
                 raise NoProgress("there is more, and no cursor to ask for it by", answer)
@@ -139,12 +180,29 @@ def by_cursor(
     return pages
 
 
-def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
+def in_one(ask: Ask, *, rows: str | None = None, holds: str | None = None) -> Pages:
+    """Ask once: the answer is all there is.
+
+    Its records are `rows`, or it is one record itself, which has an object at `holds`.
+    """
+    envelope = Envelope(rows, **({} if holds is None else {"holds": (holds, dict[str, msgspec.Raw])}))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        answer = await fetch(ask(walk, {}))
+        read = envelope.read(answer)
+        yield Page(answer=answer, records=1 if rows is None else len(read.rows), cursor={}, last=True)
+
+    return pages
+
+
+def by_last_row(ask: Ask, *, rows: str, field: str, more: str | None = None, quoted: bool = False) -> Pages:
     """Ask for rows beyond the last one's integer `field`, until 204 or an empty page.
 
-    `ask` is given {"after"}, 0 at first.
+    `ask` is given {"after"}, 0 at first. With `more`, the path of a boolean, it also ends when that is false.
+    `quoted`: the integer may come as a text.
     """
-    envelope = Envelope(rows)
+    envelope = Envelope(rows) if more is None else Envelope(rows, more=(more, bool))
+    number = cast("type[int]", _QUOTED) if quoted else int
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         after = int((walk.cursor or {"after": 0})["after"])
@@ -154,11 +212,14 @@ def by_last_row(ask: Ask, *, rows: str, field: str) -> Pages:
             if read is None or not read.rows:
                 yield Page(answer=answer, records=0, cursor={"after": after}, last=True)
                 return
-            last = read.rows.value(-1, field, int)
+            last = int(read.rows.value(-1, field, number))
             if last <= after:
                 raise NoProgress(f"the last row's {field} is {last} after {after} was asked for", answer)
             after = last
-            yield Page(answer=answer, records=len(read.rows), cursor={"after": after})
+            ended = more is not None and not read["more"]
+            yield Page(answer=answer, records=len(read.rows), cursor={"after": after}, last=ended)
+            if ended:
+                return
 
     return pages
 

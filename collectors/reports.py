@@ -10,9 +10,10 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 from collectors.envelope import Envelope
-from collectors.errors import Later, NotReady, SplitWindow
+from collectors.errors import Later, Malformed, NotReady, SplitWindow
 from collectors.paging import Ask
 from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
 
@@ -52,7 +53,7 @@ State = Working | Ready | NothingToTell | TooLarge | Failed
 
 
 def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
-    """Create a report, wait for it, fetch its file as one page, however large.
+    """Create a report, wait for it, fetch its file as one page, however large; 204 for a file is an empty report.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
     A poll that the API answers with 404 means that the report is gone.
@@ -77,7 +78,10 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
                 yield Page(answer=answer, records=0, cursor={}, last=True)
             case Ready(download):
                 answer = await fetch(replace(download, file=True))
-                yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+                if answer.status == 204:
+                    yield Page(answer=answer, records=0, cursor={}, last=True)
+                else:
+                    yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
 
     return pages
 
@@ -90,6 +94,22 @@ async def _poll(fetch: Fetch, request: Request, state: Callable[[Answer], State]
             raise
         return error.answer, Failed("the marketplace no longer knows it")
     return answer, state(answer)
+
+
+def link_to(link: str, answer: Answer) -> Request:
+    """Make the request for a file from the link that `answer` gives. It is for nobody's credentials to see."""
+    try:
+        parts = urlsplit(link)
+    except ValueError as error:
+        raise Malformed(f"the link to the file cannot be read: {error}", answer) from error
+    return Request(
+        method="GET",
+        host=parts.netloc,
+        path=parts.path,
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        buckets=(),
+        signed=False,
+    )
 
 
 def file_name(answer: Answer) -> str | None:

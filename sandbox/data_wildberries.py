@@ -31,26 +31,25 @@ ANSWERED = "answered=true"
 UNANSWERED = "answered=false"
 
 
+def book(world: World, name: str, count: Callable[[date], int], make: Callable[[Dice, str, date, int], Life]) -> Book:
+    """A book whose lives are made with dice of their own; books of one name throw the same."""
+
+    def draw(seller: str, day: date, number: int) -> Life:
+        return make(Dice(f"{world.seed}/wildberries/{name}/{seller}/{day}/{number}"), seller, day, number)
+
+    return Book(world, count, draw)
+
+
 class WildberriesData:
-    """The books of every Wildberries stream; `order_feed` shows the same orders as `orders`."""
+    """The books of the streams that wildberries_methods.py answers; `order_feed` shows the same orders as `orders`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-
-        def book(count: Callable[[date], int], make: Callable[[Dice, str, date, int], Life], name: str) -> Book:
-            return Book(world, count, partial(self._draw, name, make))
-
-        self.orders = book(every_day(world, "wildberries/orders", 40), _order, "orders")
-        self.cards = book(catalogue(world, "wildberries/cards", 120), card, "cards")
-        self.prices = book(catalogue(world, "wildberries/prices", 120), price, "cards")
-        self.fin_detail = book(every_day(world, "wildberries/fin_detail", 30), _fin_row, "fin_detail")
-        self.feedbacks = book(every_day(world, "wildberries/feedbacks", 10), self._feedback, "feedbacks")
-
-    def _draw(
-        self, name: str, make: Callable[[Dice, str, date, int], Life], seller: str, day: date, number: int
-    ) -> Life:
-        dice = Dice(f"{self._world.seed}/wildberries/{name}/{seller}/{day}/{number}")
-        return make(dice, seller, day, number)
+        self.orders = book(world, "orders", every_day(world, "wildberries/orders", 40), _order)
+        self.cards = book(world, "cards", catalogue(world, "wildberries/cards", 120), card)
+        self.prices = book(world, "cards", catalogue(world, "wildberries/prices", 120), price)
+        self.fin_detail = book(world, "fin_detail", every_day(world, "wildberries/fin_detail", 30), _fin_row)
+        self.feedbacks = book(world, "feedbacks", every_day(world, "wildberries/feedbacks", 10), self._feedback)
 
     def _feedback(self, dice: Dice, seller: str, day: date, number: int) -> Life:
         nasty = self._world.nasty and day == self._world.epoch.date() - DAY

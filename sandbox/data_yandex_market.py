@@ -1,6 +1,7 @@
 """What the Yandex Market of the sandbox knows of a cabinet (a business) and its stores (campaigns)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
@@ -45,7 +46,9 @@ class YandexMarketData:
         per_store = every_day(world, "yandex_market/orders", 15)
         self.orders = book(lambda day: per_store(day) * self.stores, self._order, "orders")
         self.prices = book(catalogue(world, "yandex_market/prices", 200), _price, "prices")
-        self.united_netting = book(every_day(world, "yandex_market/united_netting", 20), _payment, "united_netting")
+        self.reports = {
+            name: book(every_day(world, f"yandex_market/{name}", usual), make, name) for name, usual, make in REPORTS
+        }
 
     def campaigns(self, seller: str) -> list[Record]:
         """Stores do not change."""
@@ -235,6 +238,23 @@ def _payment(dice: Dice, seller: str, day: date, number: int) -> Life:
     )
 
 
+def _line(dice: Dice, seller: str, day: date, number: int) -> Life:
+    return replace(_payment(dice, seller, day, number), render=partial(_line_text, dice))
+
+
+def _line_text(dice: Dice, record: Record) -> bytes:
+    return encode(
+        {
+            "ID": record.key,
+            "DATE": moscow(record.at),
+            "SHOP_SKU": f"SKU-{dice.number('offer', 1, 200)}",
+            "OFFER_NAME": dice.pick("name", GOODS),
+            "COUNT": dice.number("count", 1, 4),
+            "AMOUNT": verbatim(f"{dice.number('amount', 10, 900)}.10"),
+        }
+    )
+
+
 def _payment_text(dice: Dice, record: Record) -> bytes:
     return encode(
         {
@@ -247,3 +267,13 @@ def _payment_text(dice: Dice, record: Record) -> bytes:
             "PAYMENT_ORDER": dice.number("order", 10**5, 10**6),
         }
     )
+
+
+# The streams that are reports, how many lines a day each usually has, and what makes one.
+REPORTS = (
+    ("united_netting", 20, _payment),
+    ("united_marketplace_services", 8, _line),
+    ("united_orders", 8, _line),
+    ("united_returns", 3, _line),
+    ("shows_sales", 8, _line),
+)

@@ -43,6 +43,10 @@ class TokenBucket:
         self._full_at[key] = full_at
         return Taken(self._remaining(full_at - now), self.burst, retry=0, reset=full_at - now)
 
+    def charge(self, key: str, units: int) -> None:
+        """Take more after the fact, also what is not there."""
+        self._full_at[key] = max(self._full_at.get(key, 0.0), self._clock()) + units * self.interval
+
     def _remaining(self, debt: float) -> int:
         if self.interval == 0:
             return self.burst

@@ -35,7 +35,7 @@ class Play:
     """How the marketplaces behave, beyond what the vendors fix.
 
     `epoch` is where history is counted from (default: remembered in the home since its first use); `latency` is in real
-    seconds; see World for the volumes, Wildberries for `orders_end` and YandexMarket for `report_polls`.
+    seconds; see World for the volumes, Wildberries for `orders_end`, each marketplace for `report_polls`.
     """
 
     epoch: datetime | None = None
@@ -76,8 +76,8 @@ class Sandbox:
         self._port = port
         world = World(seed, self.epoch, play.history_days, play.scale, play.volumes, play.nasty)
         self.marketplaces: dict[str, Marketplace] = {
-            "wildberries": Wildberries(world, self._issuer, rate_scale, play.orders_end),
-            "ozon": Ozon(world, self._issuer, rate_scale),
+            "wildberries": Wildberries(world, self._issuer, rate_scale, play.orders_end, play.report_polls),
+            "ozon": Ozon(world, self._issuer, rate_scale, play.report_polls),
             "yandex_market": YandexMarket(world, self._issuer, rate_scale, play.report_polls),
         }
         self._stage = Stage(

@@ -10,9 +10,15 @@ from typing import Literal
 from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_wildberries import WildberriesData
 from sandbox.limits import Taken, TokenBucket
-from sandbox.marketplace import Admission
+from sandbox.marketplace import Admission, Stream
 from sandbox.records import World, zulu
+from sandbox.wildberries_adverts import ADVERT, Adverts
+from sandbox.wildberries_buyers import RETURNS, Buyers
+from sandbox.wildberries_goods import SUPPLIES, Goods
 from sandbox.wildberries_methods import HOSTS, endpoints, streams
+from sandbox.wildberries_money import Money
+from sandbox.wildberries_sales import MARKET, Sales
+from sandbox.wildberries_tasks import Tasks
 from sandbox.wire import JSON, PROBLEM, Endpoint, Refused, Reply, reply
 
 NAME = "wildberries"
@@ -20,20 +26,53 @@ NAME = "wildberries"
 # Seconds between requests and burst, of a personal token; the vendor counts per seller.
 LIMITS: Mapping[str, tuple[float, int]] = {
     "orders": (60, 10),
+    "sales": (60, 1),
+    "order_feed": (60, 1),
+    "sales_funnel": (20, 3),
+    "fbs": (0.2, 20),
+    "item_returns": (60, 10),
     "cards": (0.6, 5),
     "prices": (0.6, 5),
+    "stocks_wb": (20, 1),
+    "stocks_seller": (20, 1),
+    "warehouse_remains/create": (60, 5),
+    "warehouse_remains/status": (5, 5),
+    "warehouse_remains/file": (60, 1),
+    "paid_storage/create": (60, 5),
+    "paid_storage/status": (5, 5),
+    "paid_storage/file": (60, 1),
+    "acceptance/create": (60, 1),
+    "acceptance/status": (5, 1),
+    "acceptance/file": (60, 1),
+    "seller_warehouses": (0.2, 20),
+    "fbw_supplies": (2, 10),
+    "tariffs_commission": (60, 2),
+    "tariffs_box": (1, 5),
+    "tariffs_pallet": (1, 5),
+    "tariffs_return": (1, 5),
     "fin_detail": (60, 1),
-    "order_feed": (60, 1),
+    "fin_reports": (60, 1),
+    "campaigns": (0.2, 5),
+    "campaign_info": (0.2, 5),
+    "adv_spend": (1, 5),
     "feedbacks": (1 / 3, 6),
+    "claims": (3, 10),
 }
 
-# The bit of the token's scope that opens a host.
+# Of whom shares a limit, its name.
+SHARED: Mapping[str, str] = {"questions": "feedbacks", "fbs_orders": "fbs"}
+
+# The bit of the token's scope that opens a host; a host that is not here is open to all.
 CATEGORIES: Mapping[str, int] = {
     HOSTS["cards"]: 1,
     HOSTS["order_feed"]: 2,
     HOSTS["prices"]: 3,
     HOSTS["orders"]: 5,
+    MARKET: 4,
+    ADVERT: 6,
     HOSTS["feedbacks"]: 7,
+    SUPPLIES: 10,
+    RETURNS: 11,
     HOSTS["fin_detail"]: 13,
 }
 
@@ -50,16 +89,40 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
 
 
 class Wildberries:
-    """`orders_end` is how a walk over orders ends: on `[]`, or by repeating the boundary rows for ever."""
+    """`orders_end` is how a walk over orders ends: on `[]`, or by repeating the boundary rows for ever.
+
+    `report_polls` is how often the status of a report is not done yet.
+    """
 
     name = NAME
 
     def __init__(
-        self, world: World, issuer: Issuer, rate_scale: float, orders_end: Literal["empty", "repeat"] = "empty"
+        self,
+        world: World,
+        issuer: Issuer,
+        rate_scale: float,
+        orders_end: Literal["empty", "repeat"] = "empty",
+        report_polls: int = 2,
     ) -> None:
         data = WildberriesData(world)
-        self.endpoints = endpoints(data, repeat_boundary=orders_end == "repeat")
-        self.streams = streams(data)
+        repeat = orders_end == "repeat"
+        tasks = Tasks(world, _no_task, polls=report_polls)
+        others = (
+            Sales(world, repeat_boundary=repeat),
+            Goods(world),
+            Money(world),
+            Adverts(world),
+            Buyers(world),
+            tasks,
+        )
+        self.endpoints = (
+            *endpoints(data, repeat_boundary=repeat),
+            *(endpoint for other in others for endpoint in other.endpoints()),
+        )
+        self.streams: Mapping[str, Stream] = {
+            **streams(data),
+            **{name: stream for other in others for name, stream in other.streams().items()},
+        }
         self._issuer = issuer
         self._buckets = {name: TokenBucket(every / rate_scale, burst) for name, (every, burst) in LIMITS.items()}
 
@@ -73,29 +136,39 @@ class Wildberries:
             raise Refused(problem(401, now, str(error))) from None
         if token.expires <= now:
             raise Refused(problem(401, now, "token problem; token is expired"))
-        if not token.categories >> CATEGORIES[endpoint.host] & 1:
+        category = CATEGORIES.get(endpoint.host)
+        if category is not None and not token.categories >> category & 1:
             raise Refused(problem(401, now, "token scope not allowed for this route"))
         return token.seller
 
     @contextmanager
     def admit(self, endpoint: Endpoint, seller: str, path: Mapping[str, str]) -> Iterator[Admission]:
         del path
-        taken = self._buckets[endpoint.stream].take(seller)
-        bucket = f"{endpoint.stream}:{seller}"
+        name = SHARED.get(endpoint.name, endpoint.name)
+        bucket = self._buckets[name]
+        taken = bucket.take(seller)
+
+        def settle(answer: Reply) -> Reply:
+            if endpoint.host == MARKET and 400 <= answer.status < 500:
+                bucket.charge(seller, 9)  # one that is refused counts as ten
+            left = str(taken.remaining)
+            return answer if answer.status == 429 else answer.with_headers({"X-Ratelimit-Remaining": left})
+
         if taken.given:
-            headers = {"X-Ratelimit-Remaining": str(taken.remaining)}
-            yield Admission(
-                bucket, None, lambda answer: answer if answer.status == 429 else answer.with_headers(headers)
-            )
+            yield Admission(f"{name}:{seller}", None, settle)
         else:
-            yield Admission(bucket, _too_many(taken), lambda answer: answer)
+            yield Admission(f"{name}:{seller}", _too_many(taken), lambda answer: answer)
 
     def invalid(self, endpoint: Endpoint, message: str) -> Reply:
         """Each host has a shape of its own."""
         match endpoint.stream:
-            case "orders":
+            case "orders" | "sales":
                 return reply({"errors": [message]}, 400)
-            case "cards" | "prices" | "feedbacks":
+            case "fbs_orders":
+                return reply({"code": "IncorrectParameter", "message": message}, 400)
+            case "adv_spend":
+                return Reply(400, message.encode(), "text/plain; charset=utf-8")
+            case "cards" | "prices" | "feedbacks" | "questions":
                 return reply({"data": None, "error": True, "errorText": message, "additionalErrors": None}, 400)
             case _:
                 body = {"title": "bad request", "detail": message, "requestId": _id(message), "origin": "sandbox"}
@@ -128,6 +201,10 @@ def problem(status: int, now: datetime, detail: str | None = None) -> Reply:
         # The one that comes from billing, which has a shorter form.
         body = {"title": title, "detail": detail or usual}
     return reply(body, status, content_type=JSON if status == 402 else PROBLEM)
+
+
+def _no_task(now: datetime) -> Refused:
+    return Refused(problem(404, now, "there is no such task"))
 
 
 def _too_many(taken: Taken) -> Reply:

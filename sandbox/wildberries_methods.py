@@ -6,7 +6,7 @@ from functools import partial
 
 from sandbox.data_wildberries import ANSWERED, UNANSWERED, WildberriesData, as_feed
 from sandbox.marketplace import Stream, changed, created
-from sandbox.records import DAY, MOSCOW, Record, array, encode, zulu
+from sandbox.records import DAY, MOSCOW, Book, Record, array, encode, zulu
 from sandbox.wire import Call, Endpoint, Fields, Invalid, Reply, moscow_midnight
 
 HOSTS: Mapping[str, str] = {
@@ -32,7 +32,7 @@ def endpoints(data: WildberriesData, *, repeat_boundary: bool) -> tuple[Endpoint
 
     def endpoint(stream: str, method: str, path: str) -> Endpoint:
         answers: dict[str, Callable[[Call], Reply]] = {
-            "orders": partial(orders, data, repeat_boundary=repeat_boundary),
+            "orders": partial(statistics, data.orders, changed=changed, repeat_boundary=repeat_boundary),
             "cards": partial(cards, data),
             "prices": partial(prices, data),
             "fin_detail": partial(fin_detail, data),
@@ -53,7 +53,7 @@ def endpoints(data: WildberriesData, *, repeat_boundary: bool) -> tuple[Endpoint
 
 def streams(data: WildberriesData) -> Mapping[str, Stream]:
     return {
-        "orders": Stream(partial(_kept_orders, data, since=None), changed),
+        "orders": Stream(partial(kept, data.orders), changed),
         "cards": Stream(lambda seller, now: list(data.cards.seen(seller, now)), changed),
         "prices": Stream(lambda seller, now: list(data.prices.seen(seller, now)), None),
         "fin_detail": Stream(lambda seller, now: list(data.fin_detail.seen(seller, now)), created),
@@ -62,32 +62,31 @@ def streams(data: WildberriesData) -> Mapping[str, Stream]:
     }
 
 
-def orders(data: WildberriesData, call: Call, *, repeat_boundary: bool) -> Reply:
+def statistics(book: Book, call: Call, changed: Callable[[Record], datetime], *, repeat_boundary: bool) -> Reply:
+    """Rows by the time of their last change, or with `flag=1` those of one Moscow day."""
     call.query.only("dateFrom", "flag")
     since = call.query.moscow_time("dateFrom")
     if call.query.integer("flag", low=0, high=1, default=0):
         day = since.astimezone(MOSCOW).date()
-        rows = [row for row in _kept_orders(data, call.seller, call.now) if row.at.astimezone(MOSCOW).date() == day]
-        return _rows(sorted(rows, key=_by_change))
-    rows = [
-        row for row in _kept_orders(data, call.seller, call.now, since=since - _ORDER_CHANGES) if row.changed >= since
-    ]
-    rows.sort(key=_by_change)
-    boundary = sum(row.changed == since for row in rows)
+        rows = [row for row in kept(book, call.seller, call.now) if row.at.astimezone(MOSCOW).date() == day]
+        return _rows(sorted(rows, key=lambda row: (changed(row), row.key)))
+    rows = [row for row in kept(book, call.seller, call.now, since=since - _ORDER_CHANGES) if changed(row) >= since]
+    rows.sort(key=lambda row: (changed(row), row.key))
+    boundary = sum(changed(row) == since for row in rows)
     if boundary == len(rows) and not repeat_boundary:
         return _rows([])
     # One row more than the boundary, or a walk could not get past it.
     end = max(call.page_size(ORDERS_PAGE), boundary + 1)
-    if not repeat_boundary and rows[end:] and rows[end - 1].changed == rows[-1].changed:
+    if not repeat_boundary and rows[end:] and changed(rows[end - 1]) == changed(rows[-1]):
         # The last moment is given whole: what asks for it next is told that there is nothing new.
         end = len(rows)
     return _rows(rows[:end])
 
 
-def _kept_orders(data: WildberriesData, seller: str, now: datetime, since: datetime | None = None) -> list[Record]:
+def kept(book: Book, seller: str, now: datetime, since: datetime | None = None) -> list[Record]:
     oldest = now - ORDERS_KEPT
     days = max(oldest, since or oldest).date()
-    return [row for row in data.orders.seen(seller, now, since=days) if row.at >= oldest]
+    return [row for row in book.seen(seller, now, since=days) if row.at >= oldest]
 
 
 def _by_change(row: Record) -> tuple[datetime, str]:

@@ -9,11 +9,14 @@ from math import ceil
 
 from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_yandex_market import YandexMarketData
+from sandbox.data_yandex_market_dealings import Dealings
+from sandbox.data_yandex_market_goods import Goods
 from sandbox.limits import PointQuota, Slots
 from sandbox.marketplace import Admission
 from sandbox.records import World
 from sandbox.wire import Endpoint, Refused, Reply, reply
-from sandbox.yandex_market_methods import FILE_HOST, NAME, endpoints, streams
+from sandbox.yandex_market_listing import NAME
+from sandbox.yandex_market_methods import FILE_HOST, endpoints, streams
 from sandbox.yandex_market_reports import Reports
 
 # Points, seconds, and whether points are the records returned (else requests).
@@ -23,7 +26,25 @@ QUOTAS: Mapping[str, tuple[int, float, bool]] = {
     # The vendor's machine-readable limit says "resp": requests, unlike that of orders_stats.
     "orders": (10_000, 3600, False),
     "prices": (5000, 60, True),
+    "returns": (5000, 3600, False),
+    "supply_requests": (1000, 3600, False),
+    "offers": (100, 60, False),
+    "campaign_offers": (1000, 60, False),
+    "offer_cards": (100, 60, False),
+    "stocks": (100_000, 60, True),
+    "stocks_v3": (500, 60, False),
+    "warehouses": (100, 3600, False),
+    "fby_warehouses": (100, 3600, False),
+    "promos": (1000, 3600, False),
+    "bids": (500, 60, False),
+    "feedback": (5000, 3600, False),
+    "questions": (1000, 3600, False),
+    "quality": (500, 3600, False),
     "united_netting/create": (1, 120, False),
+    "united_marketplace_services/create": (1, 120, False),
+    "united_orders/create": (1, 120, False),
+    "united_returns/create": (1, 120, False),
+    "shows_sales/create": (1, 600, False),
     "united_netting/info": (100, 60, False),
 }
 
@@ -49,8 +70,9 @@ class YandexMarket:
     def __init__(self, world: World, issuer: Issuer, rate_scale: float, report_polls: int = 2) -> None:
         data = YandexMarketData(world)
         reports = Reports(data, polls=report_polls)
-        self.endpoints = endpoints(data, reports)
-        self.streams = streams(data)
+        goods, dealings = Goods(world, data), Dealings(world, data)
+        self.endpoints = endpoints(data, goods, dealings, reports)
+        self.streams = streams(data, goods, dealings)
         self._data = data
         self._issuer = issuer
         self._slots = Slots()

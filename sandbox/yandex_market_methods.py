@@ -3,16 +3,18 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from hashlib import sha256
 
 from sandbox.data_yandex_market import YandexMarketData, stats_text
+from sandbox.data_yandex_market_dealings import Dealings
+from sandbox.data_yandex_market_goods import Goods
 from sandbox.marketplace import Stream, changed, created
-from sandbox.records import MOSCOW, Record, array, encode
-from sandbox.wire import Call, Endpoint, Fields, Invalid, Reply, end_of, moscow_midnight, seal, unseal
-from sandbox.yandex_market_reports import Reports
+from sandbox.records import MOSCOW, Book, Record, array, encode
+from sandbox.wire import Call, Endpoint, Fields, Invalid, Reply, end_of, moscow_midnight
+from sandbox.yandex_market_dealings import dealing_endpoints, dealing_streams
+from sandbox.yandex_market_goods import goods_endpoints, goods_streams
+from sandbox.yandex_market_listing import HOST, NAME, cut
+from sandbox.yandex_market_reports import KINDS, Reports
 
-NAME = "yandex_market"
-HOST = "api.partner.market.yandex.ru"
 FILE_HOST = "market-reports.sandbox.yandex.ru"
 
 LONGEST_FILTER = timedelta(days=30)
@@ -21,37 +23,48 @@ LONGEST_FILTER = timedelta(days=30)
 _ORDER_CHANGES = timedelta(days=12)
 
 
-def endpoints(data: YandexMarketData, reports: Reports) -> tuple[Endpoint, ...]:
+def endpoints(data: YandexMarketData, goods: Goods, dealings: Dealings, reports: Reports) -> tuple[Endpoint, ...]:
     def endpoint(stream: str, method: str, path: str, answer: Callable[[Call], Reply], step: str = "") -> Endpoint:
         return Endpoint(NAME, stream, method, FILE_HOST if step == "file" else HOST, path, answer, step)
 
-    netting = "united_netting"
     return (
         endpoint("campaigns", "GET", "/v2/campaigns", partial(campaigns, data)),
         endpoint("orders_stats", "POST", "/v2/campaigns/{campaignId}/stats/orders", partial(orders_stats, data)),
         endpoint("orders", "POST", "/v1/businesses/{businessId}/orders", partial(orders, data)),
         endpoint("prices", "POST", "/v2/businesses/{businessId}/offer-prices", partial(prices, data)),
-        endpoint(netting, "POST", "/v2/reports/united-netting/generate", reports.create, "create"),
-        endpoint(netting, "GET", "/v2/reports/info/{reportId}", reports.info, "info"),
-        endpoint(netting, "GET", "/file/{reportId}", reports.file, "file"),
+        *goods_endpoints(goods),
+        *dealing_endpoints(dealings),
+        *(
+            endpoint(kind.stream, "POST", f"/v2/reports/{kind.name}/generate", partial(reports.create, kind), "create")
+            for kind in KINDS
+        ),
+        # One method each for the reports of every kind, named after the first.
+        endpoint(KINDS[0].stream, "GET", "/v2/reports/info/{reportId}", reports.info, "info"),
+        endpoint(KINDS[0].stream, "GET", "/file/{reportId}", reports.file, "file"),
     )
 
 
-def streams(data: YandexMarketData) -> Mapping[str, Stream]:
+def streams(data: YandexMarketData, goods: Goods, dealings: Dealings) -> Mapping[str, Stream]:
     return {
         "campaigns": Stream(lambda seller, _: data.campaigns(seller), None),
         "orders_stats": Stream(lambda seller, now: list(data.orders.seen(seller, now)), changed),
         "orders": Stream(lambda seller, now: list(data.orders.seen(seller, now)), changed),
         "prices": Stream(lambda seller, now: list(data.prices.seen(seller, now)), None),
-        "united_netting": Stream(lambda seller, now: list(data.united_netting.seen(seller, now)), created),
+        **goods_streams(goods),
+        **dealing_streams(dealings),
+        **{name: Stream(partial(_lines, book), created) for name, book in data.reports.items()},
     }
+
+
+def _lines(book: Book, seller: str, now: datetime) -> list[Record]:
+    return list(book.seen(seller, now))
 
 
 def campaigns(data: YandexMarketData, call: Call) -> Reply:
     call.query.only("pageToken", "limit")
     every = data.campaigns(call.seller)
     limit = call.page_size(call.query.integer("limit", low=1, high=100, default=100))
-    page, paging = _cut(every, call, limit)
+    page, paging = cut(every, call, limit)
     pager = {
         "total": len(every),
         "from": 1,
@@ -74,7 +87,7 @@ def orders_stats(data: YandexMarketData, call: Call) -> Reply:
         for row in data.orders.seen(call.seller, call.now, since=oldest)
         if row.slice == call.path["campaignId"] and start <= time_of(row) < end
     ]
-    page, paging = _cut(rows, call, limit)
+    page, paging = cut(rows, call, limit)
     listed = b"[%b]" % b",".join(stats_text(row) for row in page)
     body = b'{"status":"OK","result":{"orders":%b,"paging":%b}}' % (listed, encode(paging))
     return Reply(200, body, records=len(page))
@@ -112,7 +125,7 @@ def orders(data: YandexMarketData, call: Call) -> Reply:
         and (born is None or born[0] <= row.at < born[1])
         and (updated is None or updated[0] <= row.changed < updated[1])
     ]
-    page, paging = _cut(rows, call, limit)
+    page, paging = cut(rows, call, limit)
     return Reply(200, b'{"orders":%b,"paging":%b}' % (array(page), encode(paging)), records=len(page))
 
 
@@ -146,23 +159,6 @@ def prices(data: YandexMarketData, call: Call) -> Reply:
         raise Invalid("offerIds: the sandbox plays the whole list only")
     archived = call.body.flag("archived", default=False)
     rows = [] if archived else list(data.prices.seen(call.seller, call.now))
-    page, paging = _cut(rows, call, limit)
+    page, paging = cut(rows, call, limit)
     body = b'{"status":"OK","result":{"offers":%b,"paging":%b}}' % (array(page), encode(paging))
     return Reply(200, body, records=len(page))
-
-
-def _cut(rows: list[Record], call: Call, limit: int) -> tuple[list[Record], dict[str, str]]:
-    """The page after the call's token, and the paging object; a token is good only with the filter it was given for."""
-    selection = sha256(encode([sorted(call.path.items()), call.body.values])).hexdigest()[:12]
-    rows.sort(key=lambda row: row.life.order)
-    token = call.query.text("pageToken", "")
-    if token:
-        match unseal(token):
-            case [str(given), int(after)] if given == selection:
-                rows = [row for row in rows if row.life.order > after]
-            case _:
-                raise Invalid("pageToken belongs to another request")
-    page = rows[:limit]
-    if len(rows) <= limit:
-        return page, {}
-    return page, {"nextPageToken": seal([selection, page[-1].life.order])}

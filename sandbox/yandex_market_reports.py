@@ -1,5 +1,6 @@
-"""The payments report of Yandex Market: create, poll, download."""
+"""The reports of Yandex Market: create, poll, download."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -14,12 +15,36 @@ LINK_LIVES = timedelta(minutes=60)
 ESTIMATE = timedelta(seconds=30)
 LONGEST_PERIOD = timedelta(days=93)
 """Three months, the longest of them."""
+YEAR = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A report that can be ordered. Its name in a path has dashes."""
+
+    stream: str
+    longest: timedelta = LONGEST_PERIOD
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # other fields that its body must have
+
+    @property
+    def name(self) -> str:
+        return self.stream.replace("_", "-")
+
+
+KINDS = (
+    Kind("united_netting"),
+    Kind("united_marketplace_services"),
+    Kind("united_orders", YEAR),
+    Kind("united_returns", YEAR),
+    Kind("shows_sales", YEAR, {"grouping": ("CATEGORIES", "OFFERS")}),
+)
 
 
 @dataclass
 class Report:
     """One report asked for; its data is that of the moment of asking."""
 
+    kind: Kind
     seller: str
     start: datetime
     end: datetime
@@ -37,18 +62,20 @@ class Reports:
         self._polls = polls
         self._reports: dict[str, Report] = {}
 
-    def create(self, call: Call) -> Reply:
+    def create(self, kind: Kind, call: Call) -> Reply:
         call.query.only("format", "language")
-        kind = call.query.choice("format", ("FILE", "CSV", "JSON"), "FILE")
-        call.body.only("businessId", "dateFrom", "dateTo")
+        form = call.query.choice("format", ("FILE", "CSV", "JSON"), "FILE")
+        call.body.only("businessId", "dateFrom", "dateTo", *kind.also)
+        for name, options in kind.also.items():
+            call.body.choice(name, options)
         business = call.body.integer("businessId", low=1, high=2**63)
         if str(business) != call.seller:
             raise Refused(_error(403, "FORBIDDEN", f"Access to business {business} denied"))
         first, last = call.body.day("dateFrom"), call.body.day("dateTo")
-        if last < first or last - first > LONGEST_PERIOD:
-            raise Invalid("dateFrom and dateTo must be at most 3 months apart")
+        if last < first or last - first > kind.longest:
+            raise Invalid(f"dateFrom and dateTo must be at most {kind.longest.days} days apart")
         name = sha256(encode([call.seller, len(self._reports), zulu(call.now)])).hexdigest()[:32]
-        self._reports[name] = Report(call.seller, moscow_midnight(first), end_of(last), kind, call.now)
+        self._reports[name] = Report(kind, call.seller, moscow_midnight(first), end_of(last), form, call.now)
         estimate = ESTIMATE // timedelta(milliseconds=1)
         return reply({"status": "OK", "result": {"reportId": name, "estimatedGenerationTime": estimate}})
 
@@ -86,11 +113,13 @@ class Reports:
         report = self._reports[name]
         rows = self._rows(report)
         file = pack(report.format, rows)
-        headers = {"Content-Disposition": f'attachment; filename="united-netting-{name[:8]}.{file.suffix}"'}
+        headers = {"Content-Disposition": f'attachment; filename="{report.kind.name}-{name[:8]}.{file.suffix}"'}
         return Reply(200, file.content, file.content_type, headers, records=len(rows))
 
     def _rows(self, report: Report) -> list[Record]:
-        seen = self._data.united_netting.seen(report.seller, report.requested, report.start.date(), report.end.date())
+        seen = self._data.reports[report.kind.stream].seen(
+            report.seller, report.requested, report.start.date(), report.end.date()
+        )
         return sorted((row for row in seen if report.start <= row.at < report.end), key=lambda row: row.life.order)
 
 

@@ -14,6 +14,16 @@ from tests.stage import Account, Stage
 
 Keys = Callable[[Any], Iterable[Any]]
 
+
+def funnel_key(product: Any) -> str:
+    """A card and the day that it is told of."""
+    return f"{product['product']['nmId']}/{product['statistic']['selected']['period']['start']}"
+
+
+def warehouse(tariff: Any) -> str:
+    return str(tariff["warehouseName"])
+
+
 KEYS: dict[str, Keys] = {
     "wildberries/orders": lambda page: (row["srid"] for row in page),
     "wildberries/cards": lambda page: (row["nmID"] for row in page["cards"]),
@@ -21,17 +31,85 @@ KEYS: dict[str, Keys] = {
     "wildberries/fin_detail": lambda page: (row["rrdId"] for row in page),
     "wildberries/order_feed": lambda page: (row["srid"] for row in page["data"]["orders"]),
     "wildberries/feedbacks": lambda page: (row["id"] for row in page["data"]["feedbacks"]),
+    "wildberries/sales": lambda page: (row["saleID"] for row in page),
+    "wildberries/sales_by_day": lambda page: (row["saleID"] for row in page),
+    "wildberries/sales_funnel": lambda page: map(funnel_key, page["data"]["products"]),
+    "wildberries/fbs_orders": lambda page: (row["id"] for row in page["orders"]),
+    "wildberries/item_returns": lambda page: (row["shkId"] for row in page["report"]),
+    "wildberries/stocks_wb": lambda page: (row["chrtId"] for row in page["data"]["items"]),
+    "wildberries/stocks_seller": lambda page: (row["chrtId"] for row in page["data"]["items"]),
+    "wildberries/seller_warehouses": lambda page: (row["id"] for row in page),
+    "wildberries/fbw_supplies": lambda page: (row["preorderID"] for row in page),
+    "wildberries/tariffs_commission": lambda page: (row["subjectID"] for row in page["report"]),
+    "wildberries/tariffs_box": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/tariffs_pallet": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/tariffs_return": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
+    "wildberries/fin_reports": lambda page: (row["reportId"] for row in page),
+    "wildberries/campaigns": lambda page: (
+        row["advertId"] for group in page["adverts"] for row in group["advert_list"]
+    ),
+    "wildberries/campaign_info": lambda page: (row["id"] for row in page["adverts"]),
+    "wildberries/adv_spend": lambda page: (f"{row['updNum']}/{row['advertId']}" for row in page),
+    "wildberries/warehouse_remains": lambda page: (row["barcode"] for row in page),
+    "wildberries/paid_storage": lambda page: (f"{row['date']}/{row['nmId']}" for row in page),
+    "wildberries/acceptance": lambda page: (row["incomeId"] for row in page),
+    "wildberries/questions": lambda page: (row["id"] for row in page["data"]["questions"]),
+    "wildberries/claims": lambda page: (row["id"] for row in page["claims"]),
     "ozon/products": lambda page: (row["product_id"] for row in page["result"]["items"]),
     "ozon/fbs_postings": lambda page: (row["posting_number"] for row in page["postings"]),
     "ozon/accruals_by_day": lambda page: (row["accrual_id"] for row in page["accruals"]),
+    "ozon/prices": lambda page: (row["product_id"] for row in page["items"]),
+    "ozon/stocks_fbs": lambda page: (row["product_id"] for row in page["items"]),
+    "ozon/stocks_fbo_wh": lambda page: (row["product_id"] for row in page["products"]),
+    "ozon/fbo_postings": lambda page: (row["posting_number"] for row in page["postings"]),
+    "ozon/accrual_types": lambda page: (row["id"] for row in page["accrual_types"]),
+    "ozon/realization": lambda page: (
+        f"{page['result']['header']['start_date']}/{row['rowNumber']}" for row in page["result"]["rows"]
+    ),
+    "ozon/returns": lambda page: (row["id"] for row in page["returns"]),
+    "ozon/analytics": lambda page: (
+        "/".join(each["id"] for each in row["dimensions"]) for row in page["result"]["data"]
+    ),
+    "ozon/seller_info": lambda page: (page["company"]["inn"],),
+    "ozon/roles": lambda page: (row["name"] for row in page["roles"]),
+    "ozon/product_attributes": lambda page: (row["id"] for row in page["result"]),
+    "ozon/warehouses": lambda page: (row["warehouse_id"] for row in page["warehouses"]),
+    "ozon/supply_orders": lambda page: page["order_ids"],
+    "ozon/realization_posting": lambda page: (row["order"]["posting_number"] for row in page["rows"]),
+    "ozon/cash_flow": lambda page: (row["period"]["id"] for row in page["result"]["cash_flows"]),
+    "ozon/reviews": lambda page: (row["id"] for row in page["reviews"]),
+    "ozon/questions": lambda page: (row["id"] for row in page["questions"]),
+    "ozon/returns_rfbs": lambda page: (row["return_id"] for row in page["returns"]),
+    "ozon/turnover": lambda page: (row["sku"] for row in page["items"]),
+    "ozon/fbo_warehouses": lambda page: (row["warehouse_id"] for row in page["warehouses"]),
     "yandex_market/campaigns": lambda page: (row["id"] for row in page["campaigns"]),
     "yandex_market/orders_stats": lambda page: (row["id"] for row in page["result"]["orders"]),
     "yandex_market/orders": lambda page: (row["orderId"] for row in page["orders"]),
     "yandex_market/prices": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/returns": lambda page: (row["id"] for row in page["result"]["returns"]),
+    "yandex_market/supply_requests": lambda page: (row["id"]["id"] for row in page["result"]["requests"]),
+    "yandex_market/offers": lambda page: (row["offer"]["offerId"] for row in page["result"]["offerMappings"]),
+    "yandex_market/campaign_offers": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/offer_cards": lambda page: (row["offerId"] for row in page["result"]["offerCards"]),
+    "yandex_market/stocks": lambda page: (
+        f"{held['warehouseId']}/{row['offerId']}" for held in page["result"]["warehouses"] for row in held["offers"]
+    ),
+    "yandex_market/stocks_v3": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/warehouses": lambda page: (row["id"] for row in page["result"]["warehouses"]),
+    "yandex_market/fby_warehouses": lambda page: (row["id"] for row in page["result"]["warehouses"]),
+    "yandex_market/promos": lambda page: (row["id"] for row in page["result"]["promos"]),
+    "yandex_market/bids": lambda page: (row["sku"] for row in page["result"]["bids"]),
+    "yandex_market/feedback": lambda page: (row["feedbackId"] for row in page["result"]["feedbacks"]),
+    "yandex_market/questions": lambda page: (row["questionIdentifiers"]["id"] for row in page["result"]["questions"]),
+    "yandex_market/quality": lambda page: (
+        f"{store['campaignId']}/{mark['calculationDate']}"
+        for store in page["result"]["campaignRatings"]
+        for mark in store["ratings"]
+    ),
 }
 
 # How the sandbox's oracle names the slices.
-_ORACLE_PREFIX = {"ozon/products": "visibility="}
+_ORACLE_PREFIX = dict.fromkeys(("ozon/products", "ozon/product_attributes"), "visibility=")
 
 
 async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:

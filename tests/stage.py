@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from collectors.registry import STREAMS
+from collectors.stream import ListedBy
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
 from tests.servers import Database
@@ -40,13 +41,40 @@ PAGE_LIMITS = {
     "wildberries/fin_detail": 40,
     "wildberries/order_feed": 40,
     "wildberries/feedbacks": 7,
+    "wildberries/sales": 60,
+    "wildberries/sales_funnel": 2,
+    "wildberries/fbs_orders": 8,
+    "wildberries/item_returns": 4,
+    "wildberries/stocks_wb": 8,
+    "wildberries/stocks_seller": 8,
+    "wildberries/fbw_supplies": 30,
+    "wildberries/fin_reports": 20,
+    "wildberries/questions": 5,
+    "wildberries/claims": 7,
     "ozon/products": 25,
     "ozon/fbs_postings": 8,
     "ozon/accruals_by_day": 12,
+    "ozon/prices": 25,
+    "ozon/stocks_fbs": 20,
+    "ozon/stocks_fbo_wh": 25,
+    "ozon/fbo_postings": 2,
+    "ozon/returns": 8,
+    "ozon/analytics": 8,
+    "ozon/product_attributes": 25,
+    "ozon/warehouses": 2,
+    "ozon/supply_orders": 8,
+    "ozon/reviews": 5,
+    "ozon/questions": 5,
+    "ozon/returns_rfbs": 5,
+    "ozon/turnover": 20,
     "yandex_market/campaigns": 2,
     "yandex_market/orders_stats": 10,
     "yandex_market/orders": 20,
     "yandex_market/prices": 30,
+    "yandex_market/returns": 10,
+    "yandex_market/offers": 20,
+    "yandex_market/campaign_offers": 10,
+    "yandex_market/warehouses": 2,
 }
 
 
@@ -207,6 +235,13 @@ def stage_settings(box: Sandbox, database: Database, redis_url: str, *, rate_sca
     )
 
 
+def reports(marketplace: str) -> set[str]:
+    """Return the streams that are reports: each of their runs ends by waiting, and they bring files."""
+    return {name for name, stream in STREAMS[marketplace].items() if stream.paging.startswith("report")}
+
+
 def every_stream(marketplace: str) -> list[str]:
     """Every stream, those that list the slices of others first."""
-    return sorted(STREAMS[marketplace], key=lambda name: name != "campaigns")
+    streams = STREAMS[marketplace]
+    lists = {stream.slices.stream for stream in streams.values() if isinstance(stream.slices, ListedBy)}
+    return sorted(streams, key=lambda name: name not in lists)

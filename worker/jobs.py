@@ -15,14 +15,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from collectors.errors import (
-    AccountRefused,
-    CollectError,
-    PutOff,
-    StreamUnavailable,
-    TryAgain,
-    Unacceptable,
-)
+from collectors.errors import AccountRefused, Blame, CollectError, PutOff, StreamUnavailable, TryAgain, Unacceptable
 from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
@@ -123,6 +116,8 @@ class _Run:
             case Unacceptable():
                 return self._quarantined(why)
             case TryAgain():
+                if error.blame is Blame.PAIR:
+                    log.error("a marketplace refuses each address we come from", slice=str(self._lease.key), error=why)
                 told = None if error.answer is None else retry_after(error.answer)
                 return self._failed(why, most_attempts=_OTHERS_FAULT, least=told)
             case CollectError():  # AskLess

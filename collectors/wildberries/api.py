@@ -22,6 +22,13 @@ PRICES = "discounts-prices-api.wildberries.ru"
 FINANCE = "finance-api.wildberries.ru"
 ANALYTICS = "seller-analytics-api.wildberries.ru"
 FEEDBACKS = "feedbacks-api.wildberries.ru"
+ADVERT = "advert-api.wildberries.ru"
+MARKET = "marketplace-api.wildberries.ru"
+SUPPLIES = "supplies-api.wildberries.ru"
+RETURNS = "returns-api.wildberries.ru"
+DOCUMENTS = "documents-api.wildberries.ru"
+CALENDAR = "dp-calendar-api.wildberries.ru"
+COMMON = "common-api.wildberries.ru"
 
 # A token is good for some categories, and each host is one: a secret may hold a token for each beside "token".
 _CATEGORIES = {
@@ -31,6 +38,13 @@ _CATEGORIES = {
     FINANCE: "finance",
     ANALYTICS: "analytics",
     FEEDBACKS: "feedbacks",
+    ADVERT: "promotion",
+    MARKET: "marketplace",
+    SUPPLIES: "supplies",
+    RETURNS: "returns",
+    DOCUMENTS: "documents",
+    CALENDAR: "prices",
+    COMMON: "token",  # a token of any category is good here
 }
 
 # `acc` of the token's payload: api-information, "token types".
@@ -62,6 +76,15 @@ class _Refusal(msgspec.Struct):
 def limit(name: str, *, every: timedelta, burst: int, base: timedelta | None = None) -> Bucket:
     """Make a bucket of one seller: one request `every`; with a base token one per `base`, where that differs."""
     return Bucket(name=name, rate=Rate(every, burst), by_token={} if base is None else {"base": Rate(base)})
+
+
+def market_limit(name: str) -> Bucket:
+    """Make a bucket of the marketplace host: 300 requests a minute, and "one request with a 4XX counts as 10"."""
+    return Bucket(name=name, rate=Rate(timedelta(seconds=0.2), 20), cost=_refusals_count_ten)
+
+
+def _refusals_count_ten(answer: Answer) -> int:
+    return 10 if 400 <= answer.status < 500 else 1
 
 
 def sign(secret: Secret, request: Request) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import msgspec
 
-from collectors.envelope import Envelope
+from collectors.envelope import Envelope, Rows
 from collectors.errors import Later, Malformed, RateLimited, SplitWindow, StreamUnavailable
 from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Told
@@ -37,18 +37,24 @@ def quota(name: str, *, amount: int, per: timedelta) -> Bucket:
     return Bucket(name=name, rate=_spread(amount, per, burst=max(1, amount // 10)))
 
 
-def quota_of_items(name: str, *, amount: int, per: timedelta, page: int, rows: str) -> Bucket:
+def quota_of_items(
+    name: str, *, amount: int, per: timedelta, page: int, rows: str, within: str | None = None
+) -> Bucket:
     """Make a bucket of `amount` returned items per `per`. `page` is how many one request asks for, `rows` their path.
 
-    An answer costs as many units as it has items, and at least one; one that cannot be read, as many as were asked for.
+    With `within` the items are not the rows but the lists of that name in them. An answer costs as many units as it has
+    items, and at least one; one that cannot be read, as many as were asked for.
     """
     envelope = Envelope(rows)
+
+    def items(found: Rows) -> int:
+        return len(found) if within is None else sum(len(found.value(at, within, list)) for at in range(len(found)))
 
     def cost(answer: Answer) -> int:
         if answer.status != 200:
             return 1
         try:
-            return max(1, len(envelope.read(answer).rows))
+            return max(1, items(envelope.read(answer).rows))
         except Malformed:
             return page
 
@@ -79,7 +85,7 @@ def judge(answer: Answer) -> None:
         case 404 if "/reports/info/" in answer.request.path:  # a report that is not there, or no longer
             raise Later(words, answer=answer)
         case 420 if "parallel" in text:  # a slot is free as soon as another request ends
-            raise RateLimited(words, wait=timedelta(seconds=1), bucket=PARALLEL.name)
+            raise RateLimited(words, wait=timedelta(seconds=0.5), bucket=PARALLEL.name)
         case 420:
             raise RateLimited(words, wait=_until(answer) or timedelta(minutes=1))
         case 423:

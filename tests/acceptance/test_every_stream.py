@@ -3,7 +3,7 @@
 import pytest
 
 from tests.oracle import assert_honest, assert_whole, netted_order_ids
-from tests.stage import Stage, every_stream, run_all
+from tests.stage import Stage, every_stream, reports, run_all
 
 MARKETPLACES = ("wildberries", "ozon", "yandex_market")
 
@@ -16,8 +16,8 @@ async def test_every_stream_is_brought_whole_and_byte_for_byte(stage: Stage, mar
         for stream in streams:
             await run_all(resources, account, stream)
     outcomes = await stage.rows("SELECT DISTINCT stream, outcome, error FROM collect.run WHERE outcome <> 'done'")
-    assert [row["stream"] for row in outcomes] == ["united_netting"] * (marketplace == "yandex_market"), outcomes
-    await assert_whole(stage, account, [stream for stream in streams if stream != "united_netting"])
+    assert {row["stream"] for row in outcomes} == reports(marketplace), outcomes
+    await assert_whole(stage, account, [stream for stream in streams if stream not in reports(marketplace)])
     await assert_honest(stage)
 
 
@@ -31,7 +31,8 @@ async def test_a_second_run_brings_only_what_is_new(stage: Stage) -> None:
             await stage.make_due()
         assert await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NULL") == bodies
         assert await stage.value("SELECT count(*) FROM raw.payload WHERE same_as IS NOT NULL") > 0
-        await assert_whole(stage, account, every_stream("wildberries"))
+        paged = [stream for stream in every_stream("wildberries") if stream not in reports("wildberries")]
+        await assert_whole(stage, account, paged)
         await assert_honest(stage)
 
 
@@ -51,6 +52,19 @@ async def test_a_page_that_stays_the_same_always_points_at_one_that_holds_the_bo
     )
     assert dangling == []
     assert await stage.value("SELECT count(*) FROM raw.page WHERE payload IS NULL AND body IS NULL") == 0
+
+
+async def test_reports_by_a_task_are_brought_whole(stage: Stage) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    async with stage.resources() as resources:
+        for stream in sorted(reports("wildberries")):
+            for _ in range(8):  # windows, each put off once
+                await run_all(resources, account, stream)
+                await stage.pass_waits()
+    await assert_whole(stage, account, sorted(reports("wildberries")))
+    walks = await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL")
+    asked = stage.box.requests()
+    assert sum(asked[f"wildberries/{stream}/create"] for stream in reports("wildberries")) == walks >= 8
 
 
 async def test_a_report_is_created_once_although_every_step_is_another_run(stage: Stage) -> None:

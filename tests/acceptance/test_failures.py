@@ -44,7 +44,9 @@ async def test_words_of_the_api_that_cannot_be_stored_do_not_keep_the_run_from_e
     async with stage.resources() as resources:
         await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
     assert await stage.value("SELECT outcome FROM collect.run") == "account refused"
-    assert "who are you?" in await stage.value("SELECT last_error FROM collect.stream_state WHERE slice = 'ALL'")
+    assert "who are you?" in await stage.value(
+        "SELECT last_error FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'"
+    )
 
 
 async def test_words_of_the_api_are_kept_short(stage: Stage, ozon: Account) -> None:
@@ -65,8 +67,13 @@ async def test_an_api_that_is_down_for_long_is_asked_until_it_is_back(stage: Sta
             await stage.pass_waits()
             now += 301.0
     assert await stage.value("SELECT count(*) FROM collect.run WHERE outcome = 'failed'") > POISON
-    assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "active"
-    assert await stage.value("SELECT attempts FROM collect.stream_state WHERE slice = 'ALL'") == 0
+    assert (
+        await stage.value("SELECT state FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'")
+        == "active"
+    )
+    assert (
+        await stage.value("SELECT attempts FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'") == 0
+    )
 
 
 async def test_a_host_that_fails_for_everybody_is_left_alone_without_spending_attempts(
@@ -82,7 +89,9 @@ async def test_a_host_that_fails_for_everybody_is_left_alone_without_spending_at
     assert [run["outcome"] for run in runs] == ["failed"] * 4 + ["put off"] * 5
     assert sum(run["requests"] for run in runs) == 10
     assert "left alone" in runs[-1]["error"]
-    assert await stage.value("SELECT attempts FROM collect.stream_state WHERE slice = 'ALL'") == 4
+    assert (
+        await stage.value("SELECT attempts FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'") == 4
+    )
 
 
 async def test_a_run_that_always_kills_its_worker_is_set_aside(stage: Stage, ozon: Account) -> None:
@@ -90,7 +99,10 @@ async def test_a_run_that_always_kills_its_worker_is_set_aside(stage: Stage, ozo
     await stage.change("UPDATE collect.stream_state SET attempts = $1", POISON)
     async with stage.resources() as resources:
         await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
-    assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "quarantined"
+    assert (
+        await stage.value("SELECT state FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'")
+        == "quarantined"
+    )
 
 
 async def _make_rows(stage: Stage) -> None:
@@ -104,7 +116,9 @@ async def test_only_unacceptable_answers_in_a_row_set_a_slice_aside(stage: Stage
         async def run() -> str:
             await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
             await stage.pass_waits()
-            return str(await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'"))
+            return str(
+                await stage.value("SELECT state FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'")
+            )
 
         stage.box.fail("ozon", "products", 503, count=9)
         for _ in range(3):

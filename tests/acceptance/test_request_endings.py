@@ -72,7 +72,7 @@ async def test_a_request_that_waits_keeps_its_priority(stage: Stage, ozon: Accou
     async with stage.resources() as resources:
         await stage.client(resources).request(ozon.organization_id, ozon.id, "products", slice="ALL", asked_by="a test")
         stage.box.fail("ozon", "products", 503, count=3)
-        priority = "SELECT priority FROM collect.stream_state WHERE slice = 'ALL'"
+        priority = "SELECT priority FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'"
         await collect_slice(hasty(resources), ozon.key("products", "ALL"), stopping=lambda: False)
         assert await stage.value(priority) == 0
         await stage.pass_waits()
@@ -86,13 +86,19 @@ async def test_a_slice_that_is_retired_in_mid_run_stays_retired(stage: Stage, oz
 
         def retire() -> bool:
             if not retired:
-                sql = "UPDATE collect.stream_state SET state = 'retired', next_due_at = NULL WHERE slice = 'ALL'"
+                sql = (
+                    "UPDATE collect.stream_state SET state = 'retired', next_due_at = NULL"
+                    " WHERE stream = 'products' AND slice = 'ALL'"
+                )
                 retired.append(asyncio.create_task(stage.change(sql)))
             return False
 
         await collect_slice(resources, ozon.key("products", "ALL"), stopping=retire)
         await retired[0]
-    assert await stage.value("SELECT state FROM collect.stream_state WHERE slice = 'ALL'") == "retired"
+    assert (
+        await stage.value("SELECT state FROM collect.stream_state WHERE stream = 'products' AND slice = 'ALL'")
+        == "retired"
+    )
 
 
 async def test_a_window_of_before_there_were_marketplaces_is_refused(stage: Stage, ozon: Account) -> None:

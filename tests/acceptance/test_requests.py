@@ -250,7 +250,7 @@ async def test_a_secret_that_cannot_be_resolved_puts_the_slice_off_and_sends_not
     state = (
         await stage.rows(
             "SELECT attempts, position, not_before > now() AS waits, last_error FROM collect.stream_state"
-            " WHERE slice = 'ALL'"
+            " WHERE stream = 'products' AND slice = 'ALL'"
         )
     )[0]
     assert (state["attempts"], state["position"], state["waits"]) == (0, None, True)

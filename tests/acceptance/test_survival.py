@@ -18,7 +18,7 @@ from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
 from tests.oracle import assert_honest, assert_whole
 from tests.servers import Database
-from tests.stage import PAGE_LIMITS, Stage, every_stream, stage_settings
+from tests.stage import PAGE_LIMITS, Stage, every_stream, reports, stage_settings
 
 WITHIN = 60.0  # seconds; a worker that takes longer hangs
 
@@ -87,7 +87,7 @@ async def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(slow_stage: 
     async with worker(stage) as process:
         await until(lambda: all_is_collected(stage), process=process)
     for account in accounts:
-        streams = [stream for stream in every_stream(account.marketplace) if stream != "united_netting"]
+        streams = [stream for stream in every_stream(account.marketplace) if stream not in reports(account.marketplace)]
         await assert_whole(stage, account, streams)
     await assert_honest(stage)
 

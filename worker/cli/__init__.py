@@ -25,9 +25,10 @@ for group in (showcase, servers, admin, proxies, collection, quarantine):
 
 
 @app.command("docs", hidden=True)
-def docs(page: Annotated[Literal["cli", "streams"], typer.Argument()] = "cli") -> None:
-    """Print docs/cli.md, from the help of all commands, or docs/streams.md, from the declarations."""
-    sys.stdout.write(reference.pages(app) if page == "cli" else reference.streams())
+def docs(page: Annotated[Literal["cli", "streams", "faults"], typer.Argument()] = "cli") -> None:
+    """Print docs/cli.md, from the help of all commands, or the page of the streams or of what can go wrong."""
+    made = {"cli": lambda: reference.pages(app), "streams": reference.streams, "faults": reference.faults}
+    sys.stdout.write(made[page]())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,14 +1,17 @@
-"""The pages of docs/ that are made: the command line from its help, the streams from their declarations."""
+"""The pages of docs/ that are made: of the command line, of the streams, and of what can go wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import typer
 from typer.main import get_command
 
 from collectors.registry import STREAMS
+from sandbox.faults.case import Case
+from sandbox.faults.catalogue import CATALOGUE
 from worker.cli.standing import described
 
 _HEAD = """# The command line
@@ -30,6 +33,44 @@ Wildberries has far lower ones, which its declaration holds too.
 
 This file is made: `collector docs streams > docs/streams.md`.
 """
+
+_FAULTS = """# What can go wrong
+
+Everything that a marketplace, a proxy or a network is known to do on a bad day: whose fault it is, what the collector
+does about it, and what is in the database afterwards. The tests play each of these rows over real sockets
+(`sandbox/faults/`, `tests/faults/`).
+
+* **What we do** is in its order and for as long as it goes on. Whatever helps on the way, the page is stored and the
+  walk goes on. *Put off* means that no worker waits: the slice is due again later, from where it stood.
+* **The proxy** is what it costs the proxy if another one brings the answer. Three points in a row, and it is out for a
+  while; never more than half of a group is. It comes back by way of one request that goes well.
+* Whatever is raised, no position moves past a page that is not stored.
+
+This file is made: `collector docs faults > docs/faults.md`.
+"""
+
+_TIMES = {1: "", 2: " (twice)", 3: " (three times)"}
+
+
+def faults() -> str:
+    """Return the page of the catalogue of faults: a table for each group."""
+    parts = [_FAULTS]
+    for group, cases in CATALOGUE.items():
+        rows = [["Case", "What happens", "Whose fault", "What we do", "The proxy", "Stored"], ["---"] * 6]
+        rows += [
+            [case.name, case.what, case.blame.value, _reactions(case), case.cost.value, case.stored.value]
+            for case in cases
+        ]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f"## {group}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def _reactions(case: Case) -> str:
+    said = ", ".join(f"{reaction}{_TIMES[len(list(times))]}" for reaction, times in groupby(case.reactions))
+    if case.third is not None:
+        said += f"; the third time in a row {case.third}"
+    return said or "nothing: it is an answer like any other"
 
 
 def streams() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from collectors.errors import Blame, Later, Malformed, SplitWindow
@@ -84,6 +84,8 @@ class ByteBudget:
     def _serve(self) -> None:
         blocked = False
         for waiter in list(self._waiters):
+            if waiter.granted.done():  # cancelled, and about to leave
+                continue
             if waiter.hold is not self._overdrawer and (blocked or self.used + waiter.size > self.limit):
                 if self._overdrawer is not None:
                     blocked = True  # the younger do not pass by, only the overdrawer
@@ -103,12 +105,16 @@ class Hold:
         self._spools: list[Spool] = []
         self.size = 0
         self.since = 0  # when it began to hold something, in order of beginning
+        self.while_waiting: Callable[[], contextlib.AbstractContextManager[None]] = (
+            contextlib.nullcontext
+        )  # for the budget
 
     async def grow(self, size: int) -> None:
         """Add so many bytes, when the budget has them."""
         if self.size == 0:
             self.since = self._budget.next_number()
-        await self._budget.take(self, size)
+        with self.while_waiting():
+            await self._budget.take(self, size)
 
     def shrink(self, size: int) -> None:
         """Give so many bytes back."""

@@ -7,28 +7,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import httpx
 import structlog
 
-from collectors.errors import AccountRefused, Blame, Later, Malformed, OtherProxy, PutOff, RateLimited, TryAgain
+from collectors.errors import (
+    AccountRefused,
+    CollectError,
+    Later,
+    Malformed,
+    OtherProxy,
+    PutOff,
+    RateLimited,
+    TryAgain,
+)
 from collectors.refusals import judge_status
 from collectors.stream import Answer, Bucket, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
 from worker.http.health import Health
 from worker.http.hosts import Hosts
-from worker.http.limits import Limits, bucket_key, concerned
-from worker.http.phases import Attempt, DeadConnection, NotSent
+from worker.http.limits import IN_PLACE, Limits, bucket_key, concerned
+from worker.http.phases import Attempt, DeadConnection, NoConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
 from worker.http.retry import NewKey, may_help, repeating
 from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
+from worker.http.task import Task
 
 log = structlog.get_logger(__name__)
 
 _NO_PROXY_WAIT = timedelta(minutes=5)  # a person has to add one
+_WORDS_WITHIN = 10.0  # seconds, for the body of an error
 _GATE_SHUT = timedelta(minutes=1)  # for the account's other requests after its key was refused: till it is paused
 # All requests of one account under way, so that a key that is revoked costs no more than three calls in all. A
 # place is given back when its request ends; one that a killed worker held is free after `every`.
@@ -55,19 +68,6 @@ class Fetcher:
         await self.pools.aclose()
 
 
-@dataclass
-class _Task:
-    """One request on its way, over all its attempts."""
-
-    request: Request
-    target: Target
-    failed: list[Proxy] = field(default_factory=list)
-    failure: TryAgain | None = None  # of the last attempt
-    is_spent: bool = False  # no other proxy is usable
-    suspected: list[tuple[Proxy, OtherProxy]] = field(default_factory=list)  # it may have been the API as well
-    lost_on_the_way: int = 0  # attempts
-
-
 @dataclass(kw_only=True, eq=False)
 class AccountFetch:
     """The `Fetch` of one run of one account, and what the run has used. Who has it must call its `release`."""
@@ -91,16 +91,28 @@ class AccountFetch:
 
     async def __call__(self, request: Request) -> Answer:
         """Fetch what is asked. Returns an answer of data; raises what anything else means."""
-        task = _Task(request, self._addressed(request))
+        task = Task(
+            request=request,
+            target=self._addressed(request),
+            known=self.fetcher.known,
+            health=self.fetcher.health,
+            account_id=self.account_id,
+            marketplace=self.stream.marketplace.name,
+            waited_before=self.seconds_waited,
+        )
         return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
 
-    def _may_help(self, error: BaseException, task: _Task) -> bool:
+    def _may_help(self, error: BaseException, task: Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
-        if task.is_spent:
+        if task.is_spent or (isinstance(error, OtherProxy) and self.proxy_group is None):
             return False
         if isinstance(error, Later) and not self.fetcher.known.may_retry(task.request.host):
             return False
-        return may_help(error, repeatable=task.request.repeatable)
+        return may_help(error, repeatable=task.request.repeatable, patience=self._patience(task))
+
+    def _patience(self, task: Task) -> timedelta:
+        """Return how long the request may yet wait in place, all its waits together."""
+        return max(timedelta(0), IN_PLACE - timedelta(seconds=self.seconds_waited - task.waited_before))
 
     def _addressed(self, request: Request) -> Target:
         return target(request, self.stream.marketplace, self.secret, hosts=self.fetcher.hosts, now=self.fetcher.now)
@@ -114,50 +126,18 @@ class AccountFetch:
         """Give back what the answers so far took of the byte budget."""
         self._hold.release()
 
-    async def _attempt(self, task: _Task) -> Answer:
+    async def _attempt(self, task: Task) -> Answer:
         self.fetcher.known.check(task.request.host)
         proxy = await self._choose(task)
         try:
-            answer = await self._send_on_live_connection(task, proxy)
+            return await self._send_on_live_connection(task, proxy)
         except TryAgain as error:
-            await self._blame(task, proxy, error)
-            raise
-        if proxy is not None:
-            await self.fetcher.health.ok(proxy, self.stream.marketplace.name)
-        for suspect, failure in task.suspected:  # another proxy got data, so it was not the API
-            if failure.blame is Blame.PAIR:
-                await self.fetcher.health.ban(suspect, self.stream.marketplace.name)
-            else:
-                await self.fetcher.health.fault(suspect, points=failure.points, lasting=failure.lasting)
-        return answer
-
-    async def _blame(self, task: _Task, proxy: Proxy | None, error: TryAgain) -> None:
-        """Tell whose fault a failed attempt was, and see that the next one avoids it."""
-        log.info("attempt failed", error=str(error), blame=error.blame, proxy=None if proxy is None else proxy.name)
-        task.failure = error
-        known, health = self.fetcher.known, self.fetcher.health
-        match error:
-            case OtherProxy() if proxy is not None:
-                task.failed.append(proxy)
-                if error.blame is Blame.PROXY:
-                    await health.fault(proxy, points=error.points, lasting=error.lasting)
-                else:
-                    task.suspected.append((proxy, error))
-            case Later(blame=Blame.API):
-                known.fault(task.request.host)
-            case Later(blame=Blame.PATH):
-                task.lost_on_the_way += 1
-                known.fault(task.request.host, 0.5)
-                if error.answer is not None:  # it came and could not be unpacked: perhaps it can be had as it is
-                    task.target = replace(task.target, headers={**task.target.headers, "Accept-Encoding": "identity"})
-                if proxy is not None:
-                    await health.fault(proxy, points=0.5)
-                    if task.lost_on_the_way > 1 and len(self.proxies) > 1:
-                        task.failed.append(proxy)
-            case NewKey():
+            if isinstance(error, NewKey):
                 task.target = self._addressed(task.request)
+            await task.failed_by(proxy, error, alone=len(self.proxies) < 2)
+            raise
 
-    async def _choose(self, task: _Task) -> Proxy | None:
+    async def _choose(self, task: Task) -> Proxy | None:
         """Return the account's proxy, or None if it goes out directly, which an account with a group never does."""
         if self.proxy_group is None:
             return None
@@ -170,7 +150,7 @@ class AccountFetch:
             self.proxies,
             account_id=self.account_id,
             marketplace=self.stream.marketplace.name,
-            without=task.failed,
+            without=task.passed_over,
         )
         if proxy is None:
             assert task.failure is not None, "half of a group is usable, and none was tried"
@@ -178,7 +158,7 @@ class AccountFetch:
             raise task.failure
         return proxy
 
-    async def _send_on_live_connection(self, task: _Task, proxy: Proxy | None) -> Answer:
+    async def _send_on_live_connection(self, task: Task, proxy: Proxy | None) -> Answer:
         try:
             return await self._send(task, proxy)
         except DeadConnection:
@@ -186,49 +166,59 @@ class AccountFetch:
                 raise
         return await self._send(task, proxy)
 
-    async def _send(self, task: _Task, proxy: Proxy | None) -> Answer:
+    async def _send(self, task: Task, proxy: Proxy | None) -> Answer:
         limits = self.fetcher.limits
         keys = self._keys(task.request, proxy)
         token_type = self.stream.marketplace.token_type(self.secret, task.request)
-        async with limits.turn(keys, token_type, wait=self._wait) as turn:
-            try:
-                answer = await self._exchange(task, proxy)
-            except (NotSent, OtherProxy):  # no connection came up
-                turn.unsent()
-                raise
-            await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
-            await self._heed(answer, keys, proxy)
+        async with limits.turn(keys, token_type, wait=self._wait, max_wait=self._patience(task)) as turn:
+            with self.fetcher.known.trying(task.request.host):
+                try:
+                    answer = await self._exchange(task, proxy)
+                except (NotSent, NoConnection, OtherProxy):  # no connection came up
+                    turn.unsent()
+                    raise
+                await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
+                await self._heed(task, proxy, answer, keys)
         return answer
 
-    async def _heed(self, answer: Answer, keys: Sequence[Keyed], proxy: Proxy | None) -> None:
-        """Raise what the answer means, after telling everybody what it says of limits, keys and the host."""
-        limits, known, host = self.fetcher.limits, self.fetcher.known, answer.request.host
-        known.tells_time(host, answer)
-        if answer.status < 500 and answer.status not in {420, 429}:
-            known.ok(host)
+    async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
+        """Raise what the answer means, after telling everybody what it says of limits, keys, proxies and the host."""
         try:
             self._judge(answer)
-        except RateLimited as error:
-            known.limited(host, self.seller)
-            await limits.penalise(concerned(keys, error.bucket), error.wait)
+        except TryAgain:
             raise
-        except AccountRefused as error:
-            if await self._has_new_key():
-                raise NewKey(str(error)) from None
-            await limits.penalise([self._gate()], _GATE_SHUT)
+        except CollectError as error:
+            await task.answered_through(proxy)
+            await self._obey(error, keys, answer.request.host)
             raise
+        self.fetcher.known.ok(answer.request.host)
+        await task.answered_through(proxy)
         if any(seller != self.seller for seller in self.stream.sellers(answer)):
             self.fetcher.pools.distrust(proxy)  # two answers on one connection may have changed places
             # Without its body: quarantine is the tenant's, and the data is not.
             told = f"{answer.request.path}: the answer is of another seller; check the account's external id"
             raise Malformed(told, replace(answer, body=b""))
 
+    async def _obey(self, error: CollectError, keys: Sequence[Keyed], host: str) -> None:
+        limits, known = self.fetcher.limits, self.fetcher.known
+        if isinstance(error, RateLimited):
+            known.limited(host, self.seller)
+        else:
+            known.ok(host)
+        match error:
+            case RateLimited():
+                await limits.penalise(concerned(keys, error.bucket), error.wait)
+            case AccountRefused():
+                if await self._has_new_key():
+                    raise NewKey(str(error)) from None
+                await limits.penalise([self._gate()], _GATE_SHUT)
+
     async def _has_new_key(self) -> bool:
         """Look once more what the secret is: somebody may have replaced it since the run began."""
         before, self.secret = self.secret, await self.resolve()
         return self.secret != before
 
-    async def _exchange(self, task: _Task, proxy: Proxy | None) -> Answer:
+    async def _exchange(self, task: Task, proxy: Proxy | None) -> Answer:
         request = task.request
         attempt = Attempt(f"{request.method} {request.host}{request.path}", proxy)
         self.requests += 1
@@ -252,11 +242,22 @@ class AccountFetch:
                 fetched_at=self.fetcher.now(),
                 proxy=None if proxy is None else proxy.name,
             )
+            self.fetcher.known.tells_time(request.host, answer)
+            self._hold.while_waiting = attempt.paused
             try:
-                answer = await read_body(response.aiter_raw(), answer, self._hold)
+                answer = await self._read(response, answer)
             finally:
                 self.bytes_received += response.num_bytes_downloaded
         return replace(answer, fetched_at=self.fetcher.now())
+
+    async def _read(self, response: httpx.Response, answer: Answer) -> Answer:
+        if answer.status < 300:
+            return await read_body(response.aiter_raw(), answer, self._hold)
+        # Of an error the status tells, even where its words are cut off or never come.
+        with suppress(httpx.HTTPError, OSError, TimeoutError):
+            async with asyncio.timeout(_WORDS_WITHIN):
+                return await read_body(response.aiter_raw(), answer, self._hold)
+        return answer
 
     def _judge(self, answer: Answer) -> None:
         # The body of a file is the seller's data, in which the marketplace's judge must not look for a refusal.

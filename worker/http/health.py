@@ -31,6 +31,7 @@ _TRIAL = timedelta(seconds=30)  # twice the deadline of a tunnel
 _REMEMBERED = timedelta(hours=24)  # a place that nobody uses, and a proxy that nobody tries again
 _VIEW_LIVES = 1.0  # seconds that others' faults may take to be known here
 _PLACE_LIVES = 60.0  # seconds until Valkey is told again that an account uses its place
+_DOUBTED_FOR = 600.0  # seconds
 _NO_ROOM_WAIT = timedelta(minutes=5)  # a person has to add a proxy
 
 _OUT = "{proxies}:out"  # the braces put all of it on one node of a cluster
@@ -77,6 +78,7 @@ class Health:
             redis.register_script(script(f"proxy_{name}")) for name in ("out", "ok", "trial", "place")
         )
         self._out: dict[_Field, _Out] = {}
+        self._doubted: dict[tuple[str, str, str], float] = {}  # account, marketplace, proxy → until when
         self._read_at = -_VIEW_LIVES
         self._reading = asyncio.Lock()
         # Account → the proxies that it passed over and the one that it took, and until when that holds.
@@ -97,12 +99,19 @@ class Health:
             for proxy in ranked(group, account_id)
             if proxy not in without and (proxy.name not in out or out[proxy.name] <= now)
         ]
+        left.sort(key=lambda proxy: self._doubted.get((account_id, marketplace, proxy.name), 0.0) > now)
         while left:
             proxy = await self._place(left, account_id)
             if proxy.name not in out or await self._may_try(proxy, marketplace):
                 return proxy
             left.remove(proxy)
         return None
+
+    def doubt(self, proxies: Sequence[Proxy], *, account_id: str, marketplace: str) -> None:
+        """All of these were refused, and no other was asked: let the account try others first, for a while."""
+        until = time.monotonic() + _DOUBTED_FOR
+        for proxy in proxies:
+            self._doubted[account_id, marketplace, proxy.name] = until
 
     async def ok(self, proxy: Proxy, marketplace: str) -> None:
         """The proxy brought us to the marketplace."""
@@ -165,6 +174,7 @@ class Health:
             self._read_at = time.monotonic()
             ahead = self._read_at - (seconds + micros / 1e6)
             self._out = {}
+            self._doubted = {whom: until for whom, until in self._doubted.items() if until > self._read_at}
             for field, value in out.items():
                 until, _, trial = (int(number) / 1e6 for number in value.split())
                 self._out[_parse(field)] = _Out(until + ahead, trial + ahead)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -57,7 +58,7 @@ class Hosts:
         self._hosts: dict[str, _Host] = {}
 
     def check(self, name: str) -> None:
-        """Raise PutOff while the host is left alone; afterwards one request at a time may try, until one succeeds."""
+        """Raise PutOff while the host is left alone; afterwards while a request tries whether it is back."""
         host, now = self._host(name), self._now()
         if host.stopped_until is None:
             return
@@ -66,7 +67,22 @@ class Hosts:
             left = host.probed_at + _PROBED_WITHIN - now
         if left > 0:
             raise PutOff(f"{name} is left alone: it fails for everybody", wait=timedelta(seconds=max(left, 1.0)))
-        host.probed_at = now
+
+    @contextmanager
+    def trying(self, name: str) -> Iterator[None]:
+        """Be the one request that tries a host which was left alone; any other is. Raises PutOff as `check` does.
+
+        Whoever leaves without having told what became of it, for it was never sent, gives its place to another.
+        """
+        self.check(name)
+        host, now = self._host(name), self._now()
+        if host.stopped_until is not None:
+            host.probed_at = now
+        try:
+            yield
+        finally:
+            if host.probed_at == now:
+                host.probed_at = None
 
     def may_retry(self, name: str) -> bool:
         """Tell whether a failed request may be repeated at once."""
@@ -85,7 +101,7 @@ class Hosts:
         host = self._host(name)
         host.tokens = max(0.0, host.tokens - points)
         host.faults += points
-        if host.probed_at is not None or (host.faults >= _FAULTS_TO_STOP and host.stopped_until is None):
+        if self._is_back_on_trial(host) or (host.faults >= _FAULTS_TO_STOP and host.stopped_until is None):
             self._stop(name, host, _STOP)
 
     def tells_time(self, name: str, answer: Answer) -> None:
@@ -104,8 +120,11 @@ class Hosts:
         host, now = self._host(name), self._now()
         host.limited[seller] = now
         together = [at for at in host.limited.values() if at > now - _TOGETHER]
-        if host.probed_at is not None or (len(together) >= _SELLERS_TO_STOP and host.stopped_until is None):
+        if self._is_back_on_trial(host) or (len(together) >= _SELLERS_TO_STOP and host.stopped_until is None):
             self._stop(name, host, _LIMITED_STOP)
+
+    def _is_back_on_trial(self, host: _Host) -> bool:
+        return host.stopped_until is not None and host.stopped_until <= self._now()
 
     def _stop(self, name: str, host: _Host, base: float) -> None:
         seconds = min(base * 2**host.stops, _LONGEST_STOP) * (0.5 + self._jitter() / 2)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 
 import httpcore
 import httpx
 import structlog
 
-from collectors.errors import Blame, Later, OtherProxy, TryAgain
+from collectors.errors import Blame, CollectError, Later, OtherProxy, PutOff
 from worker.http.proxies import Proxy
 
 log = structlog.get_logger(__name__)
 
 TUNNEL_DEADLINE = 15.0  # seconds until the connection is up; httpx would wait for CONNECT as long as for an answer
 TOTAL_DEADLINE = 120.0  # seconds; httpx's timeouts are per read, so a drip of bytes never trips them
+_BUSY_WAIT = timedelta(seconds=2)
 
 
 class DeadConnection(Later):
@@ -30,6 +32,12 @@ class DeadConnection(Later):
 
 class NotSent(Later):
     """The request surely never left, so even one that makes something may be repeated."""
+
+
+class NoConnection(PutOff):
+    """All connections of this process are busy: nobody else's fault."""
+
+    blame = Blame.US
 
 
 class Attempt:
@@ -76,7 +84,8 @@ class Attempt:
         try:
             async with self._deadline:
                 yield
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError) as error:
+            # An OSError is TLS that breaks after its handshake: httpcore lets it through.
             await self._close_half_open()
             # Not chained: the error carries the request, whose headers are the credentials.
             raise self._meaning(error) from None
@@ -84,19 +93,33 @@ class Attempt:
             await self._close_half_open()
             raise
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock while we wait for ourselves."""
+        loop, deadline = asyncio.get_running_loop(), self._deadline.when()
+        began = loop.time()
+        self._deadline.reschedule(None)
+        try:
+            yield
+        finally:
+            if deadline is not None and not self._deadline.expired():
+                self._deadline.reschedule(deadline + loop.time() - began)
+
     async def _close_half_open(self) -> None:
         # httpcore forgets a socket whose TLS was cut off by a cancellation; it would stay open until it is collected.
         if self._socket is not None and not self.is_up:
             await self._socket.aclose()
 
-    def _meaning(self, error: Exception) -> TryAgain:
+    def _meaning(self, error: Exception) -> CollectError:  # noqa: PLR0911 - one for each meaning
         told = f"{self._named}: {_words(error)}"
         through = "" if self._proxy is None else f" through proxy {self._proxy.name}"
         if _is_untrusted(error):
             log.error("a certificate is not trusted: nothing was sent", error=f"{told}{through}")
         match error:
             case httpx.PoolTimeout():
-                return NotSent(f"{told}: no connection was free{through}", blame=Blame.US)
+                return NoConnection(f"{told}: no connection was free{through}", wait=_BUSY_WAIT)
+            case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+                return NotSent(told, blame=Blame.US)
             case _ if not self.is_up and self._proxy is not None:
                 return self._proxy_failed(error, f"{told}: proxy {self._proxy.name} brought no connection")
             case _ if not self.is_up:

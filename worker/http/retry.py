@@ -16,6 +16,7 @@ from worker.http.phases import NotSent
 _ATTEMPTS = 3
 _NO_ATTEMPT_AFTER = 75.0  # seconds: two that hung for the whole of a read's time-out, and one more
 _LONGEST_PAUSE = 2.0  # seconds between two attempts
+_LATER = 1.1  # times as long as a limit's wait at the most, so that those who wait do not come back together
 
 
 class NewKey(Later):
@@ -35,18 +36,18 @@ def repeating(may_help: Callable[[BaseException], bool], sleep: Callable[[float]
     )
 
 
-def may_help(error: BaseException, *, repeatable: bool) -> bool:
-    """Whether the same request, at once or after a short pause, may do better."""
+def may_help(error: BaseException, *, repeatable: bool, patience: timedelta = IN_PLACE) -> bool:
+    """Whether the same request, at once or after a pause for which there is `patience`, may do better."""
     if not repeatable:
         return isinstance(error, NotSent | NewKey) or (isinstance(error, OtherProxy) and error.answer is None)
     match error:
         case RateLimited():
-            return error.wait <= IN_PLACE
+            return error.wait * _LATER <= patience
         case OtherProxy() | NewKey():
             return True
         case Later():
             told = _told(error)
-            return _may_pass(error.status) and (told is None or told <= IN_PLACE)
+            return _may_pass(error.status) and (told is None or told <= patience)
     return False
 
 
@@ -66,7 +67,7 @@ def _pause(state: RetryCallState) -> float:
         case OtherProxy() | NewKey():
             return 0.0
         case RateLimited():
-            return error.wait.total_seconds() * random.uniform(1.0, 1.1)  # noqa: S311 - only spreads the attempts
+            return error.wait.total_seconds() * random.uniform(1.0, _LATER)  # noqa: S311 - only spreads the attempts
         case Later() if (told := _told(error)) is not None:
             return told.total_seconds()
     return random.uniform(0.0, min(_LONGEST_PAUSE, 0.5 * 2**state.attempt_number))  # noqa: S311 - as above

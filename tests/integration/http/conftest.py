@@ -128,7 +128,12 @@ async def tunnels() -> AsyncIterator[StartTunnel]:
     """Start proxies that end with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(credentials: tuple[str, str] | None = None, context: ssl.SSLContext | None = None) -> Tunnel:
-            return await stack.enter_async_context(Tunnel(credentials).serve(context))
+        async def start(
+            credentials: tuple[str, str] | None = None,
+            context: ssl.SSLContext | None = None,
+            *,
+            egress: str = "127.0.0.1",
+        ) -> Tunnel:
+            return await stack.enter_async_context(Tunnel(credentials, egress=egress).serve(context))
 
         yield start

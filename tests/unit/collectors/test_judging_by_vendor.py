@@ -137,7 +137,7 @@ def test_too_many_at_the_same_time_frees_itself_and_names_its_bucket() -> None:
     body = errors("LIMIT", "Hit rate limit of 4 parallel requests for campaignId 12345")
     error = judged(YANDEX_MARKET.judge, answer(YANDEX_MARKET, 420, body))
     assert isinstance(error, RateLimited)
-    assert (error.wait, error.bucket) == (timedelta(seconds=1), "parallel")
+    assert (error.wait, error.bucket) == (timedelta(seconds=0.5), "parallel")
     assert error.bucket in {bucket.name for bucket in YANDEX_MARKET.buckets}
 
 

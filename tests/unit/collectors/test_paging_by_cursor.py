@@ -20,6 +20,19 @@ def page(*rows: int, **values: object) -> bytes:
     return json.dumps({"rows": rows, **values}).encode()
 
 
+async def test_a_cursor_may_be_a_number_which_is_zero_at_first_and_in_the_end() -> None:
+    numbered = by_cursor(
+        get("api.test", "/rows", lambda _, at: {"next": at["cursor"]}), rows="rows", following="next", first=0
+    )
+    script = Script([page(1, next=10), page(2, next=20), page(next=0)])
+    pages = await pages_of(numbered, script)
+    assert script.said == [{"next": 0}, {"next": 10}, {"next": 20}]
+    assert [found.last for found in pages] == [False, False, True]
+    await assert_resumes(numbered, [page(1, next=10), page(2, next=20), page(next=0)])
+    _, error = await gathered(numbered, Script([page(1, next="10")]))
+    assert isinstance(error, Malformed)
+
+
 def token(*rows: int, following: str | None = None) -> bytes:
     paging = {} if following is None else {"token": following}
     return json.dumps({"result": {"rows": rows, "paging": paging}}).encode()

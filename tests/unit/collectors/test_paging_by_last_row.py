@@ -46,3 +46,20 @@ async def test_what_cannot_be_paged_is_malformed(moved: bytes) -> None:
 async def test_an_odd_row_before_the_last_stops_nothing() -> None:
     pages = await pages_of(PAGES, Script([b'[{"rrdId":1,"sum":NaN},{"odd":1},{"rrdId":2}]', END]))
     assert [page.cursor for page in pages] == [{"after": 2}, {"after": 2}]
+
+
+async def test_it_ends_where_the_answer_says_that_there_is_no_more() -> None:
+    pages = by_last_row(get("api.test", "/rows"), rows="rows", field="id", more="has_next", quoted=True)
+    answers = [b'{"rows":[{"id":"1000015552"}],"has_next":true}', b'{"rows":[{"id":1000015553}],"has_next":false}']
+    script = Script(answers)
+    found = await pages_of(pages, script)
+    assert script.said == [{"after": 0}, {"after": 1000015552}]
+    assert [page.last for page in found] == [False, True]
+    await assert_resumes(pages, answers)
+
+
+@pytest.mark.parametrize("moved", [b'{"rows":[{"id":1}]}', b'{"rows":[{"id":"one"}],"has_next":true}'])
+async def test_a_number_that_may_be_quoted_is_still_a_number(moved: bytes) -> None:
+    pages = by_last_row(get("api.test", "/rows"), rows="rows", field="id", more="has_next", quoted=True)
+    _, error = await gathered(pages, Script([moved]))
+    assert isinstance(error, Malformed)

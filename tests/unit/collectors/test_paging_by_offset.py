@@ -33,6 +33,15 @@ async def test_a_list_that_is_empty_from_the_beginning_is_one_last_page() -> Non
     assert page.records == 0
 
 
+async def test_204_is_an_empty_page() -> None:
+    for paging in (PLAIN, PINNED):
+        first = TWO if paging is PLAIN else b'{"at":"noon","rows":[1,2]}'
+        endings: tuple[list[Scripted], ...] = ([first, (204, b"")], [(204, b"")])
+        for answers in endings:
+            *_, page = await pages_of(paging, Script(answers))
+            assert (page.records, page.last) == (0, True)
+
+
 async def test_a_snapshot_is_pinned_from_the_second_page_on_with_what_the_first_said() -> None:
     script = Script([b'{"at":"noon","rows":[1]}', b'{"at":"later","rows":[2]}', b'{"at":"later","rows":[]}'])
     await pages_of(PINNED, script)

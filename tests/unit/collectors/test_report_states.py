@@ -10,7 +10,7 @@ from collectors.errors import Malformed
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working
 from collectors.stream import Request
 from collectors.windows import seconds
-from collectors.yandex_market.streams import report_state
+from collectors.yandex_market.reports import report_state
 from tests.unit.collectors.scripted import answer_of
 
 

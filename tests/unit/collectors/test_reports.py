@@ -86,6 +86,24 @@ async def test_a_report_without_data_completes_the_walk_and_stores_nothing() -> 
     assert not page.worth_storing
 
 
+async def test_a_file_of_204_completes_the_walk_and_stores_nothing() -> None:
+    (page,) = await steps_of(PAGES, Script([b"ready", (204, b"")]), walk_from(MARKED))
+    assert isinstance(page, Page)
+    assert (page.last, page.records, page.worth_storing) == (True, 0, False)
+
+
+async def test_what_makes_a_report_by_get_is_not_repeated_either() -> None:
+    by_get = report(
+        get("api.test", "/create", lambda _, __: {}, repeatable=False),
+        report_id="id",
+        poll=get("api.test", "/info"),
+        state=lambda _: NothingToTell(),
+    )
+    script = Script([b'{"id":"r1"}', b"nothing"])
+    await steps_of(by_get, script)
+    assert [request.repeatable for request in script.asked] == [False, True]
+
+
 async def test_a_report_that_failed_is_forgotten_so_that_the_next_run_creates_another() -> None:
     steps, error, _ = await run([b"failed"], MARKED)
     assert steps == [Mark({})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -19,6 +20,7 @@ from collectors.registry import STREAMS
 from collectors.stream import ListedBy, Page, Snapshot, Stream, Watermark, Window
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
+from tests.oracle import KEYS
 from tests.unit.collectors.walking import Seller, cursor_after
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -30,12 +32,28 @@ VOLUMES = {
     "wildberries/prices": 30.0,
     "wildberries/fin_detail": 5.0,
     "wildberries/feedbacks": 6.0,
+    "wildberries/sales": 7.0,
+    "wildberries/sales_funnel": 5.0,
+    "wildberries/fbs_orders": 6.0,
+    "wildberries/item_returns": 3.0,
+    "wildberries/stocks_wb": 20.0,
+    "wildberries/stocks_seller": 20.0,
+    "wildberries/campaigns": 12.0,
+    "wildberries/questions": 6.0,
+    "wildberries/claims": 6.0,
     "ozon/products": 40.0,
     "ozon/fbs_postings": 9.0,
     "ozon/accruals_by_day": 9.0,
     "yandex_market/orders": 5.0,
     "yandex_market/prices": 30.0,
+    "yandex_market/returns": 3.0,
+    "yandex_market/supply_requests": 20.0,
+    "yandex_market/feedback": 3.0,
+    "yandex_market/questions": 2.0,
     "yandex_market/united_netting": 4.0,
+    "yandex_market/united_marketplace_services": 3.0,
+    "yandex_market/united_orders": 3.0,
+    "yandex_market/shows_sales": 3.0,
 }
 
 
@@ -43,7 +61,7 @@ VOLUMES = {
 class Case:
     """What the test has to know of a stream: its records' keys in a body, and how far below the vendor's pages are cut.
 
-    `page` is None for a file, which has no pages. `oracle` is how the sandbox calls what the stream asks for.
+    `page` is None for what has no pages. `oracle` is how the sandbox calls what the stream asks for.
     """
 
     keys: Callable[[bytes], Iterable[Any]]
@@ -61,9 +79,47 @@ def listed(*path: str, key: str) -> Callable[[bytes], Iterable[Any]]:
     return keys
 
 
+def keys_of(stream: str) -> Callable[[bytes], Iterable[Any]]:
+    return lambda body: KEYS[stream](json.loads(body)) if body else ()
+
+
 def in_archive(body: bytes) -> Iterable[Any]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         return [row["ID"] for row in json.loads(archive.read("Начисления.json"))]
+
+
+def result(body: bytes) -> Any:
+    return json.loads(body)["result"]
+
+
+def by_warehouse(body: bytes) -> Iterable[Any]:
+    return [f"{held['warehouseId']}/{row['offerId']}" for held in result(body)["warehouses"] for row in held["offers"]]
+
+
+def asked(body: bytes) -> Iterable[Any]:
+    return [row["questionIdentifiers"]["id"] for row in result(body)["questions"]]
+
+
+def rated(body: bytes) -> Iterable[Any]:
+    return [
+        f"{store['campaignId']}/{mark['calculationDate']}"
+        for store in result(body)["campaignRatings"]
+        for mark in store["ratings"]
+    ]
+
+
+def realized(body: bytes) -> Iterable[Any]:
+    report = json.loads(body)["result"]
+    return [f"{report['header']['start_date']}/{row['rowNumber']}" for row in report["rows"]]
+
+
+def ordered(body: bytes) -> Iterable[Any]:
+    return ["/".join(each["id"] for each in row["dimensions"]) for row in json.loads(body)["result"]["data"]]
+
+
+def first_column(body: bytes) -> Iterable[Any]:
+    rows = csv.reader(io.StringIO(body.decode("utf-8-sig")), delimiter=";")
+    return [row[0] for row in rows][1:]
 
 
 CASES = {
@@ -73,14 +129,84 @@ CASES = {
     "wildberries/fin_detail": Case(listed(key="rrdId"), page=13, oracle="period=weekly"),
     "wildberries/order_feed": Case(listed("data", "orders", key="srid"), page=10),
     "wildberries/feedbacks": Case(listed("data", "feedbacks", key="id"), page=9),
+    "wildberries/sales": Case(listed(key="saleID"), page=11),
+    "wildberries/sales_by_day": Case(keys_of("wildberries/sales_by_day"), page=None),
+    "wildberries/sales_funnel": Case(keys_of("wildberries/sales_funnel"), page=2),
+    "wildberries/fbs_orders": Case(listed("orders", key="id"), page=8),
+    "wildberries/item_returns": Case(listed("report", key="shkId"), page=5),
+    "wildberries/stocks_wb": Case(listed("data", "items", key="chrtId"), page=7),
+    "wildberries/stocks_seller": Case(listed("data", "items", key="chrtId"), page=7),
+    "wildberries/seller_warehouses": Case(listed(key="id"), page=None),
+    "wildberries/fbw_supplies": Case(listed(key="preorderID"), page=20),
+    "wildberries/tariffs_commission": Case(listed("report", key="subjectID"), page=None),
+    "wildberries/tariffs_box": Case(keys_of("wildberries/tariffs_box"), page=None),
+    "wildberries/tariffs_pallet": Case(keys_of("wildberries/tariffs_pallet"), page=None),
+    "wildberries/tariffs_return": Case(keys_of("wildberries/tariffs_return"), page=None),
+    "wildberries/fin_reports": Case(keys_of("wildberries/fin_reports"), page=4),
+    "wildberries/campaigns": Case(keys_of("wildberries/campaigns"), page=None),
+    "wildberries/campaign_info": Case(listed("adverts", key="id"), page=None),
+    "wildberries/adv_spend": Case(keys_of("wildberries/adv_spend"), page=None),
+    "wildberries/warehouse_remains": Case(keys_of("wildberries/warehouse_remains"), page=None),
+    "wildberries/paid_storage": Case(keys_of("wildberries/paid_storage"), page=None),
+    "wildberries/acceptance": Case(keys_of("wildberries/acceptance"), page=None),
+    "wildberries/questions": Case(listed("data", "questions", key="id"), page=5),
+    "wildberries/claims": Case(listed("claims", key="id"), page=9),
     "ozon/products": Case(listed("result", "items", key="product_id"), page=6),
     "ozon/fbs_postings": Case(listed("postings", key="posting_number"), page=4),
     "ozon/accruals_by_day": Case(listed("accruals", key="accrual_id"), page=4),
+    "ozon/prices": Case(listed("items", key="product_id"), page=7),
+    "ozon/stocks_fbs": Case(listed("items", key="product_id"), page=8),
+    "ozon/stocks_fbo_wh": Case(listed("products", key="product_id"), page=9),
+    "ozon/fbo_postings": Case(listed("postings", key="posting_number"), page=3),
+    "ozon/accrual_types": Case(listed("accrual_types", key="id"), page=None),
+    "ozon/realization": Case(realized, page=None),
+    "ozon/returns": Case(listed("returns", key="id"), page=3),
+    "ozon/analytics": Case(ordered, page=6),
+    "ozon/seller_info": Case(lambda body: [json.loads(body)["company"]["inn"]], page=None),
+    "ozon/roles": Case(listed("roles", key="name"), page=None),
+    "ozon/product_attributes": Case(listed("result", key="id"), page=9),
+    "ozon/warehouses": Case(listed("warehouses", key="warehouse_id"), page=2),
+    "ozon/supply_orders": Case(lambda body: json.loads(body)["order_ids"], page=4),
+    "ozon/realization_posting": Case(
+        lambda body: [row["order"]["posting_number"] for row in json.loads(body)["rows"]], page=None
+    ),
+    "ozon/cash_flow": Case(
+        lambda body: [row["period"]["id"] for row in json.loads(body)["result"]["cash_flows"]], page=None
+    ),
+    "ozon/reviews": Case(listed("reviews", key="id"), page=2),
+    "ozon/questions": Case(listed("questions", key="id"), page=2),
+    "ozon/returns_rfbs": Case(listed("returns", key="return_id"), page=2),
+    "ozon/turnover": Case(listed("items", key="sku"), page=8),
+    "ozon/fbo_warehouses": Case(listed("warehouses", key="warehouse_id"), page=None),
+    "ozon/products_report": Case(first_column, page=None),
+    "ozon/discounted_report": Case(first_column, page=None),
+    "ozon/placement_by_products": Case(first_column, page=None),
+    "ozon/placement_by_supplies": Case(first_column, page=None),
     "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),
     "yandex_market/prices": Case(listed("result", "offers", key="offerId"), page=7),
+    "yandex_market/returns": Case(listed("result", "returns", key="id"), page=2),
+    "yandex_market/supply_requests": Case(lambda body: (row["id"]["id"] for row in result(body)["requests"]), page=4),
+    "yandex_market/offers": Case(
+        lambda body: (row["offer"]["offerId"] for row in result(body)["offerMappings"]), page=5
+    ),
+    "yandex_market/campaign_offers": Case(listed("result", "offers", key="offerId"), page=4),
+    "yandex_market/offer_cards": Case(listed("result", "offerCards", key="offerId"), page=9),
+    "yandex_market/stocks": Case(by_warehouse, page=4),
+    "yandex_market/stocks_v3": Case(listed("result", "offers", key="offerId"), page=3),
+    "yandex_market/warehouses": Case(listed("result", "warehouses", key="id"), page=2),
+    "yandex_market/fby_warehouses": Case(listed("result", "warehouses", key="id"), page=None),
+    "yandex_market/promos": Case(listed("result", "promos", key="id"), page=None),
+    "yandex_market/bids": Case(listed("result", "bids", key="sku"), page=6),
+    "yandex_market/feedback": Case(listed("result", "feedbacks", key="feedbackId"), page=5),
+    "yandex_market/questions": Case(asked, page=4),
+    "yandex_market/quality": Case(rated, page=None),
     "yandex_market/united_netting": Case(in_archive, page=None),
+    "yandex_market/united_marketplace_services": Case(in_archive, page=None),
+    "yandex_market/united_orders": Case(in_archive, page=None),
+    "yandex_market/united_returns": Case(in_archive, page=None),
+    "yandex_market/shows_sales": Case(in_archive, page=None),
 }
 ALL = [
     pytest.param(stream, id=f"{marketplace}/{name}")

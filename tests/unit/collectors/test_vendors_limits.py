@@ -13,7 +13,7 @@ import pytest
 from collectors.registry import STREAMS
 from collectors.stream import Bucket, Rate, Request
 from collectors.wildberries.api import FINANCE, STATISTICS, WILDBERRIES
-from collectors.yandex_market.streams import businesses
+from collectors.yandex_market.stores import businesses
 from tests.unit.collectors.scripted import answer_of
 
 SPECS = Path(__file__).resolve().parents[4] / "shared" / "specs"
@@ -24,6 +24,31 @@ WILDBERRIES_PATHS = {
     "fin_detail": "/api/finance/v1/sales-reports/detailed",
     "order_feed": "/api/analytics/v1/order-feed",
     "feedbacks": "/api/v1/feedbacks",
+    "sales": "/api/v1/supplier/sales",
+    "sales_by_day": "/api/v1/supplier/sales",
+    "sales_funnel": "/api/analytics/v3/sales-funnel/products",
+    "fbs_orders": "/api/v3/orders",
+    "stocks_wb": "/api/analytics/v1/stocks-report/wb-warehouses",
+    "seller_warehouses": "/api/v3/warehouses",
+    "fbw_supplies": "/api/v1/supplies",
+    "tariffs_commission": "/api/v1/tariffs/commission",
+    "tariffs_box": "/api/v1/tariffs/box",
+    "tariffs_pallet": "/api/v1/tariffs/pallet",
+    "tariffs_return": "/api/v1/tariffs/return",
+    "fin_reports": "/api/finance/v1/sales-reports/list",
+    "campaigns": "/adv/v1/promotion/count",
+    "campaign_info": "/api/advert/v2/adverts",
+    "adv_spend": "/adv/v1/upd",
+    "warehouse_remains": "/api/v1/warehouse_remains",
+    "paid_storage": "/api/v1/paid_storage",
+    "acceptance": "/api/v1/acceptance_report",
+    "questions": "/api/v1/questions",
+    "claims": "/api/v1/claims",
+}
+# Came after that document: its limits stand in a text of October 2026, "1 minute | 3 requests | 20 s | 1 request".
+WILDBERRIES_LATER = {
+    "stocks_seller": Rate(timedelta(seconds=20)),
+    "item_returns": Rate(timedelta(minutes=1), 10),
 }
 YANDEX_MARKET_PATHS = {
     "campaigns": "/v2/campaigns",
@@ -31,8 +56,27 @@ YANDEX_MARKET_PATHS = {
     "orders": "/v1/businesses/{businessId}/orders",
     "prices": "/v2/businesses/{businessId}/offer-prices",
     "united_netting": "/v2/reports/united-netting/generate",
+    "united_marketplace_services": "/v2/reports/united-marketplace-services/generate",
+    "united_orders": "/v2/reports/united-orders/generate",
+    "united_returns": "/v2/reports/united-returns/generate",
+    "shows_sales": "/v2/reports/shows-sales/generate",
+    "returns": "/v2/campaigns/{campaignId}/returns",
+    "supply_requests": "/v2/campaigns/{campaignId}/supply-requests",
+    "offers": "/v2/businesses/{businessId}/offer-mappings",
+    "campaign_offers": "/v2/campaigns/{campaignId}/offers",
+    "offer_cards": "/v2/businesses/{businessId}/offer-cards",
+    "stocks": "/v2/campaigns/{campaignId}/offers/stocks",
+    "stocks_v3": "/v3/businesses/{businessId}/offers/stocks",
+    "warehouses": "/v3/businesses/{businessId}/warehouses",
+    "fby_warehouses": "/v2/warehouses",
+    "promos": "/v2/businesses/{businessId}/promos",
+    "bids": "/v2/businesses/{businessId}/bids/info",
+    "feedback": "/v2/businesses/{businessId}/goods-feedback",
+    "questions": "/v1/businesses/{businessId}/goods-questions",
+    "quality": "/v2/businesses/{businessId}/ratings/quality",
 }
-COUNTED = {"orders_stats": "orders", "prices": "offers"}  # what the quota counts, if not requests
+# What the quota counts, if not requests.
+COUNTED = {"orders_stats": "orders", "prices": "offers", "stocks": "warehouses.offers.offerId"}
 
 beside_specs = pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' documents are not beside this checkout")
 
@@ -44,12 +88,14 @@ def own_bucket(marketplace: str, stream: str) -> Bucket:
 
 def operation(marketplace: str, path: str) -> dict[str, Any]:
     document = json.loads((SPECS / marketplace / "rate-limits.json").read_bytes())
-    found: dict[str, Any] = next(each for each in document["operations"] if each["path"] == path)
+    found: dict[str, Any] = next(
+        each for each in document["operations"] if each["path"] == path and each["method"] != "PUT"
+    )
     return found
 
 
 def test_every_stream_with_a_bucket_of_its_own_is_compared() -> None:
-    assert set(WILDBERRIES_PATHS) == set(STREAMS["wildberries"])
+    assert set(WILDBERRIES_PATHS) | set(WILDBERRIES_LATER) == set(STREAMS["wildberries"])
     assert set(YANDEX_MARKET_PATHS) == set(STREAMS["yandex_market"])
 
 
@@ -57,7 +103,8 @@ def test_every_stream_with_a_bucket_of_its_own_is_compared() -> None:
 @pytest.mark.parametrize("stream", WILDBERRIES_PATHS)
 def test_a_stream_of_wildberries_has_the_documents_limit_for_each_type_of_token(stream: str) -> None:
     bucket, told = own_bucket("wildberries", stream), operation("wildberries", WILDBERRIES_PATHS[stream])
-    assert told["four_xx_counts_as"] == 1, "an error costs more here: give the bucket a `cost`"
+    assert bucket.cost(answer_of(b"", status=400)) == told["four_xx_counts_as"]
+    assert bucket.cost(answer_of(b"", status=503)) == bucket.cost(answer_of(b"[]")) == 1
     for each in told["limits"]:
         types = ("base", "personal", "service") if each["token_type"] == "*" else (each["token_type"],)
         for token_type in types:
@@ -66,6 +113,11 @@ def test_a_stream_of_wildberries_has_the_documents_limit_for_each_type_of_token(
             rate = bucket.rate_for(token_type)
             assert abs(rate.every.total_seconds() - each["interval_s"]) < 0.001
             assert rate.burst == each["burst"]
+
+
+@pytest.mark.parametrize("stream", WILDBERRIES_LATER)
+def test_a_younger_stream_of_wildberries_has_the_limit_that_its_text_tells(stream: str) -> None:
+    assert own_bucket("wildberries", stream).rate_for("personal") == WILDBERRIES_LATER[stream]
 
 
 @beside_specs
@@ -83,11 +135,11 @@ def test_a_stream_of_yandex_market_stays_within_its_quota_and_uses_it(stream: st
 @pytest.mark.parametrize("stream", COUNTED)
 def test_what_is_booked_is_the_page_that_is_asked_for_and_two_fit_at_once(stream: str) -> None:
     bucket = own_bucket("yandex_market", stream)
-    assert bucket.most == {"orders_stats": 200, "prices": 500}[stream]
+    assert bucket.most == {"orders_stats": 200, "prices": 500, "stocks": 100}[stream]
     assert bucket.rate.burst > bucket.most
 
 
-@pytest.mark.parametrize("stream", COUNTED)
+@pytest.mark.parametrize("stream", ["orders_stats", "prices"])
 def test_an_answer_costs_the_items_that_it_holds(stream: str) -> None:
     bucket, name = own_bucket("yandex_market", stream), COUNTED[stream]
 
@@ -98,6 +150,14 @@ def test_an_answer_costs_the_items_that_it_holds(stream: str) -> None:
     assert cost(b'{"result":{"%s":[{"odd":NaN},{}]}}' % name.encode()) == 2
     assert cost(b'{"result":{"%s":[]}}' % name.encode()) == 1, "an empty page is not free to ask for again and again"
     assert cost(b'{"status":"ERROR"}', status=420) == 1
+
+
+def test_stocks_cost_each_good_once_for_each_warehouse() -> None:
+    bucket = own_bucket("yandex_market", "stocks")
+    warehouses = [{"warehouseId": 1, "offers": [{}, {}]}, {"warehouseId": 2, "offers": [{}]}]
+    assert bucket.cost(answer_of(json.dumps({"result": {"warehouses": warehouses}}).encode())) == 3
+    assert bucket.cost(answer_of(b'{"result":{"warehouses":[]}}')) == 1
+    assert bucket.cost(answer_of(b'{"result":{"warehouses":[{"warehouseId":1}]}}')) == bucket.most
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"result":{}}', b'{"result":{"orders":7,"offers":7}}', b"{"])

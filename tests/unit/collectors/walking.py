@@ -79,7 +79,8 @@ class Seller:
         now = self.box.clock.now()
         windows: list[Window | None] = [None]
         if isinstance(self.stream.progress, Windows):
-            windows = [*missing(self.stream.progress, [Window(now - LAST_DAYS, now)], now)]
+            since = now - LAST_DAYS - self.stream.progress.lag
+            windows = [*missing(self.stream.progress, [Window(since, now)], now)]
             assert windows, "no window to walk: the test would prove nothing"
         return [
             Walk(seller=self.id, since=now - LAST_DAYS, now=now, slice=name, window=window)

@@ -66,11 +66,20 @@ def test_a_fault_that_may_be_the_ways_counts_half(hosts: Hosts) -> None:
 def test_after_the_wait_one_request_tries_and_the_others_go_on_waiting(hosts: Hosts, time: Time) -> None:
     down(hosts)
     time.now += 31
-    hosts.check(HOST)
-    with pytest.raises(PutOff):
-        hosts.check(HOST)
-    hosts.ok(HOST)
-    hosts.check(HOST)
+    with hosts.trying(HOST):
+        with pytest.raises(PutOff):
+            hosts.check(HOST)
+        hosts.ok(HOST)
+        with hosts.trying(HOST), hosts.trying(HOST):
+            hosts.check(HOST)
+
+
+def test_a_try_that_was_never_sent_gives_its_place_to_another(hosts: Hosts, time: Time) -> None:
+    down(hosts)
+    time.now += 31
+    for _ in range(3):
+        with hosts.trying(HOST):
+            pass
     hosts.check(HOST)
 
 
@@ -82,17 +91,25 @@ def test_a_try_that_fails_doubles_the_wait_up_to_five_minutes(hosts: Hosts, time
             hosts.check(HOST)
         waits.append(caught.value.wait.total_seconds())
         time.now += waits[-1] + 1
-        hosts.check(HOST)
+        with hosts.trying(HOST):
+            pass
         hosts.fault(HOST)
     assert waits == [30, 60, 120, 240, 300, 300]
+
+
+def test_a_fault_of_a_request_sent_before_the_stop_prolongs_nothing(hosts: Hosts, time: Time) -> None:
+    down(hosts)
+    hosts.fault(HOST)
+    time.now += 31
+    hosts.check(HOST)
 
 
 def test_a_try_that_never_ends_gives_its_place_to_another(hosts: Hosts, time: Time) -> None:
     down(hosts)
     time.now += 31
-    hosts.check(HOST)
-    time.now += 131
-    hosts.check(HOST)
+    with hosts.trying(HOST):
+        time.now += 131
+        hosts.check(HOST)
 
 
 def test_jitter_takes_up_to_half_of_the_wait(time: Time) -> None:

@@ -35,6 +35,9 @@ def test_a_bucket_gives_its_burst_and_then_one_an_interval() -> None:
     assert bucket.take("a").given
     assert not bucket.take("a").given
     time.now += 3600
+    bucket.charge("a", 4)
+    assert bucket.take("a").retry == 120
+    time.now += 3600
     assert [bucket.take("a").given for _ in range(4)] == [True, True, True, False]
 
 

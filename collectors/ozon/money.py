@@ -1,0 +1,169 @@
+"""Money of an Ozon seller, and the analytics of its sales."""
+
+from __future__ import annotations
+
+from collectors.ozon.api import OZON, SELLER
+from collectors.ozon.times import day, last_day, last_moment, month, rfc3339
+from collectors.paging import by_cursor, by_offset, in_one, post
+from collectors.stream import Bucket, Rate, Snapshot, Stream, Windows
+from collectors.windows import MOSCOW, days, hours, minutes
+
+ACCRUALS_BY_DAY = Stream(
+    marketplace=OZON,
+    name="accruals_by_day",
+    about="accruals and fees of each day",
+    docs="https://docs.ozon.ru/api/seller/#operation/GetFinanceAccrualByDay",
+    progress=Windows(
+        longest=days(1),  # one day a request
+        grain=days(1),
+        since=days(60),
+        lag=hours(3),
+        restated=((days(7), hours(6)), (days(40), days(7))),
+    ),
+    walk_max_age=minutes(12),  # last_id lives for 15 minutes
+    paging="last_id until empty, one day a request",
+    pages=by_cursor(
+        post(
+            SELLER,
+            "/v1/finance/accrual/by-day",
+            lambda walk, at: {"date": walk.span.start.date().isoformat(), "last_id": at["cursor"]},
+        ),
+        rows="accruals",
+        following="last_id",
+    ),
+    buckets=(),
+    every=hours(6),
+)
+
+ACCRUAL_TYPES = Stream(
+    marketplace=OZON,
+    name="accrual_types",
+    about="what the types of accruals are called",
+    docs="https://docs.ozon.ru/api/seller/#operation/GetFinanceAccrualTypes",
+    progress=Snapshot(),
+    paging="one answer",
+    pages=in_one(post(SELLER, "/v1/finance/accrual/types"), rows="accrual_types"),
+    buckets=(),
+    every=days(1),
+)
+
+# A report is of a whole month and ready by the 5th of the next one. With a lag of the longest month and five days,
+# whatever window can be asked for lies in a month whose report is ready.
+_MONTHLY = Windows(
+    longest="month",
+    grain=days(1),
+    zone=MOSCOW,
+    since=days(100),
+    lag=days(36),
+    restated=((days(50), days(7)),),  # so a window is always the whole month, as far as it is told
+)
+
+REALIZATION = Stream(
+    marketplace=OZON,
+    name="realization",
+    about="what was sold and returned in each month",
+    docs="https://docs.ozon.ru/api/seller/#operation/FinanceAPI_GetRealizationReportV2",
+    progress=_MONTHLY,
+    paging="one answer a month",
+    pages=in_one(post(SELLER, "/v2/finance/realization", month), rows="result.rows"),
+    buckets=(),
+    every=days(1),
+    needs="a contract with Ozon in Russia",
+)
+
+REALIZATION_POSTING = Stream(
+    marketplace=OZON,
+    name="realization_posting",
+    about="what was sold and returned in each month, by order",
+    docs="https://docs.ozon.ru/api/seller/#operation/FinanceAPI_GetRealizationReportV1",
+    progress=_MONTHLY,
+    paging="one answer a month",
+    pages=in_one(post(SELLER, "/v1/finance/realization/posting", month), rows="rows"),
+    buckets=(),
+    every=days(1),
+    needs="a contract with Ozon in Russia",
+    priority=2,
+)
+
+CASH_FLOW = Stream(
+    marketplace=OZON,
+    name="cash_flow",
+    about="income and costs of each half of a month",
+    docs="https://docs.ozon.ru/api/seller/#operation/FinanceAPI_FinanceCashFlowStatementList",
+    progress=Windows(
+        longest="month",
+        grain=days(1),
+        since=days(60),
+        lag=hours(3),
+        restated=((days(20), days(1)), (days(45), days(7))),
+    ),
+    paging="one answer a month",
+    pages=in_one(
+        post(
+            SELLER,
+            "/v1/finance/cash-flow-statement/list",
+            lambda walk, _: {
+                "date": {"from": rfc3339(walk.span.start), "to": last_moment(walk.span.end)},
+                "with_details": True,
+                "page": 1,
+                "page_size": 100,  # a month has two rows
+            },
+        ),
+        rows="result.cash_flows",
+    ),
+    buckets=(),
+    every=days(1),
+    priority=2,
+)
+
+ANALYTICS = Stream(
+    marketplace=OZON,
+    name="analytics",
+    about="what was ordered of each product on each day",
+    docs="https://docs.ozon.ru/api/seller/#operation/AnalyticsAPI_AnalyticsGetData",
+    progress=Windows(
+        longest=days(7),
+        grain=days(1),
+        since=days(28),
+        kept=days(90),  # without Premium Plus
+        lag=hours(3),
+        restated=((days(7), hours(12)), (days(28), days(7))),
+    ),
+    paging="offset until empty",
+    pages=by_offset(
+        post(
+            SELLER,
+            "/v1/analytics/data",
+            lambda walk, at: {
+                "date_from": day(walk.span.start),
+                "date_to": last_day(walk.span.end),  # inclusive
+                "dimension": ["sku", "day"],
+                # Metrics stand by their position, and without Premium Plus others are left out: positions would shift.
+                "metrics": ["revenue", "ordered_units"],
+                "sort": [{"key": "revenue", "order": "DESC"}],
+                **at,
+            },
+        ),
+        rows="result.data",
+        size=1000,
+    ),
+    buckets=(
+        Bucket(name="analytics", rate=Rate(minutes(1))),
+        # 50 a day without Premium Plus, whenever the vendor's day begins: no 24 hours have more than 25 + 25.
+        Bucket(name="analytics_of_a_day", rate=Rate(days(1) / 25, burst=25)),
+    ),
+    every=hours(12),
+)
+
+TURNOVER = Stream(
+    marketplace=OZON,
+    name="turnover",
+    about="for how many days the stock of each product lasts",
+    docs="https://docs.ozon.ru/api/seller/#operation/AnalyticsAPI_StocksTurnover",
+    progress=Snapshot(),
+    paging="offset until empty",
+    pages=by_offset(post(SELLER, "/v1/analytics/turnover/stocks"), rows="items", size=1000),
+    buckets=(Bucket(name="turnover", rate=Rate(minutes(1))),),
+    every=days(1),
+    priority=3,
+)
