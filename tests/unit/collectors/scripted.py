@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from collectors.errors import CollectError
-from collectors.stream import Answer, Cursor, Page, Pages, Request, Step, Walk, Window
+from collectors.stream import Answer, Cursor, Fetch, Page, Pages, Request, Step, Walk, Window
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WALK = Walk(seller="7", since=NOW - timedelta(days=90), now=NOW)
@@ -59,7 +59,7 @@ async def pages_of(pages: Pages, fetch: Script, walk: Walk = WALK) -> list[Page]
     return [step for step in await steps_of(pages, fetch, walk) if isinstance(step, Page)]
 
 
-async def gathered(pages: Pages, fetch: Script, walk: Walk = WALK) -> tuple[list[Step], CollectError | None]:
+async def gathered(pages: Pages, fetch: Fetch, walk: Walk = WALK) -> tuple[list[Step], CollectError | None]:
     """Return what came before the error that ended the walk, and the error."""
     found: list[Step] = []
     try:

@@ -247,7 +247,7 @@ async def test_it_brings_exactly_what_the_marketplace_holds(box: Sandbox, stream
     async with _client(box) as client:
         seller = Seller(box, client, stream)
         pages, held = 0, 0
-        for walk in seller.walks(await _slices(seller)):
+        for walk in seller.walks(await slices_of(seller)):
             brought = await seller.pages(walk)
             keys = _keys(case, brought)
             if isinstance(stream.progress, Watermark):  # an inclusive bound brings its rows again
@@ -266,7 +266,7 @@ async def test_a_restart_at_any_page_loses_and_doubles_nothing(box: Sandbox, str
     async with _client(box) as client:
         seller = Seller(box, client, stream)
         longest = max(
-            [(walk, await seller.pages(walk)) for walk in seller.walks(await _slices(seller))],
+            [(walk, await seller.pages(walk)) for walk in seller.walks(await slices_of(seller))],
             key=lambda found: len(found[1]),
         )
         walk, whole = longest
@@ -330,7 +330,7 @@ async def test_records_that_postgresql_cannot_read_are_paged_like_others(tmp_pat
     async with sandbox as box, _client(box) as client:
         seller = Seller(box, client, stream)
         bodies = b""
-        for walk in seller.walks(await _slices(seller)):
+        for walk in seller.walks(await slices_of(seller)):
             pages = await seller.pages(walk)
             assert _keys(case, pages) == seller.held(walk)
             bodies += b"".join(page.answer.body for page in pages)
@@ -338,7 +338,7 @@ async def test_records_that_postgresql_cannot_read_are_paged_like_others(tmp_pat
     assert rb"\u0000" in bodies
 
 
-async def _slices(seller: Seller) -> tuple[str, ...]:
+async def slices_of(seller: Seller) -> tuple[str, ...]:
     """Return the slices of a stream; where another stream lists them, as that one lists them now."""
     slices = seller.stream.slices
     if not isinstance(slices, ListedBy):
