@@ -57,15 +57,18 @@ class Tasks:
             "paid_storage": ("/api/v1/paid_storage", partial(days_of, self.storage, 8)),
             "acceptance": ("/api/v1/acceptance_report", partial(days_of, self.acceptance, 31)),
         }
-        steps: dict[str, tuple[str, Callable[[Call], Reply]]] = {
-            "status": ("/tasks/{task}/status", self.status),
-            "file": ("/tasks/{task}/download", self.download),
-        }
         analytics = HOSTS["order_feed"]
         return tuple(
             endpoint(stream, "GET", analytics, path + tail, answer, step)
             for stream, (path, rows) in makers.items()
-            for step, (tail, answer) in {"create": ("", partial(self.create, rows)), **steps}.items()
+            for step, tail, answer in self._steps(rows)
+        )
+
+    def _steps(self, rows: Callable[[Call], list[Record]]) -> tuple[tuple[str, str, Callable[[Call], Reply]], ...]:
+        return (
+            ("create", "", partial(self.create, rows)),
+            ("status", "/tasks/{task}/status", self.status),
+            ("file", "/tasks/{task}/download", self.download),
         )
 
     def streams(self) -> Streams:

@@ -16,6 +16,9 @@ FORGETTING = {("wildberries", "claims")}  # after 14 days
 STANDING = {
     ("yandex_market", "campaigns"),
     ("wildberries", "campaigns"),
+    ("wildberries", "promotions"),
+    ("wildberries", "seller_info"),
+    ("wildberries", "balance"),
     ("wildberries", "campaign_info"),
     ("wildberries", "seller_warehouses"),
     ("wildberries", "tariffs_commission"),
