@@ -81,7 +81,7 @@ ACQUIRING = Stream(
     about="what taking the buyers' payments cost",
     docs="https://dev.wildberries.ru/openapi/financial-reports-and-accounting#tag/financialReports",
     progress=Windows(
-        longest=days(7), grain=days(1), zone=MOSCOW, lag=days(1), since=days(90), restated=((days(14), days(1)),)
+        longest=days(28), grain=days(1), zone=MOSCOW, lag=days(1), since=days(84), restated=((days(14), days(1)),)
     ),
     paging="rrdId after the last row's, until 204",
     pages=by_last_row(
