@@ -18,6 +18,7 @@ from sandbox.wildberries_goods import SUPPLIES, Goods
 from sandbox.wildberries_methods import HOSTS, endpoints, streams
 from sandbox.wildberries_money import Money
 from sandbox.wildberries_sales import MARKET, Sales
+from sandbox.wildberries_shop import CALENDAR, DOCUMENTS, Shop
 from sandbox.wildberries_tasks import Tasks
 from sandbox.wire import JSON, PROBLEM, Endpoint, Refused, Reply, reply
 
@@ -57,10 +58,23 @@ LIMITS: Mapping[str, tuple[float, int]] = {
     "adv_spend": (1, 5),
     "feedbacks": (1 / 3, 6),
     "claims": (3, 10),
+    "acquiring": (60, 1),
+    "balance": (60, 1),
+    "deductions": (60, 1),
+    "measurement_penalties": (60, 1),
+    "documents": (10, 5),
+    "adv_payments": (1, 5),
+    "promotions": (0.6, 5),
+    "seller_info": (60, 10),
 }
 
 # Of whom shares a limit, its name.
-SHARED: Mapping[str, str] = {"questions": "feedbacks", "fbs_orders": "fbs"}
+SHARED: Mapping[str, str] = {
+    "questions": "feedbacks",
+    "fbs_orders": "fbs",
+    "fbs_supplies": "fbs",
+    "cards_trash": "cards",
+}
 
 # The bit of the token's scope that opens a host; a host that is not here is open to all.
 CATEGORIES: Mapping[str, int] = {
@@ -73,6 +87,8 @@ CATEGORIES: Mapping[str, int] = {
     HOSTS["feedbacks"]: 7,
     SUPPLIES: 10,
     RETURNS: 11,
+    DOCUMENTS: 12,
+    CALENDAR: 3,
     HOSTS["fin_detail"]: 13,
 }
 
@@ -113,6 +129,7 @@ class Wildberries:
             Money(world),
             Adverts(world),
             Buyers(world),
+            Shop(world),
             tasks,
         )
         self.endpoints = (
@@ -164,11 +181,11 @@ class Wildberries:
         match endpoint.stream:
             case "orders" | "sales":
                 return reply({"errors": [message]}, 400)
-            case "fbs_orders":
+            case "fbs_orders" | "fbs_supplies":
                 return reply({"code": "IncorrectParameter", "message": message}, 400)
             case "adv_spend":
                 return Reply(400, message.encode(), "text/plain; charset=utf-8")
-            case "cards" | "prices" | "feedbacks" | "questions":
+            case "cards" | "cards_trash" | "prices" | "feedbacks" | "questions":
                 return reply({"data": None, "error": True, "errorText": message, "additionalErrors": None}, 400)
             case _:
                 body = {"title": "bad request", "detail": message, "requestId": _id(message), "origin": "sandbox"}

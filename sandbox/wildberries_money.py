@@ -1,13 +1,29 @@
-"""Wildberries: the list of realization reports."""
+"""Wildberries: realization reports, the cost of payments, deductions and the balance."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Final
 
 from sandbox.data_wildberries import book
+from sandbox.data_wildberries_goods import nm_id
 from sandbox.marketplace import created
-from sandbox.records import DAY, MOSCOW, Dice, Life, Record, World, encode, verbatim
-from sandbox.wildberries_lists import Streams, endpoint, of_book, of_days, page
+from sandbox.records import (
+    DAY,
+    MOSCOW,
+    Book,
+    Dice,
+    Life,
+    Record,
+    World,
+    encode,
+    every_day,
+    moment,
+    serial,
+    verbatim,
+    zulu,
+)
+from sandbox.wildberries_lists import Streams, all_rows, between, endpoint, fixed, of_book, of_days, page, whole
 from sandbox.wildberries_methods import HOSTS
 from sandbox.wire import Call, Endpoint, Invalid, Reply
 
@@ -22,13 +38,32 @@ class Money:
             return (1 if day.weekday() else 2) if day >= world.first_day else 0
 
         self.reports = book(world, "fin_reports", count, _report)
+        self.acquiring = book(world, "acquiring", every_day(world, "wildberries/acquiring", 6), _acquiring)
+        self.deductions = book(world, "deductions", every_day(world, "wildberries/deductions", 2), _deduction)
+        self.penalties = book(world, "penalties", every_day(world, "wildberries/measurement_penalties", 2), _penalty)
+        self.balance = book(world, "balance", fixed(1, world.first_day), _balance)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        path = "/api/finance/v1/sales-reports/list"
-        return (endpoint("fin_reports", "POST", HOSTS["fin_detail"], path, self.report_page),)
+        finance, analytics = HOSTS["fin_detail"], HOSTS["order_feed"]
+        deductions = partial(retention_page, self.deductions)
+        penalties = partial(retention_page, self.penalties)
+        penalties_path = "/api/analytics/v1/measurement-penalties"
+        return (
+            endpoint("fin_reports", "POST", finance, "/api/finance/v1/sales-reports/list", self.report_page),
+            endpoint("acquiring", "POST", finance, "/api/finance/v1/acquiring/detailed", self.acquiring_page),
+            endpoint("balance", "GET", finance, "/api/v1/account/balance", self.balance_now),
+            endpoint("deductions", "GET", analytics, "/api/analytics/v1/deductions", deductions),
+            endpoint("measurement_penalties", "GET", analytics, penalties_path, penalties),
+        )
 
     def streams(self) -> Streams:
-        return {"fin_reports": of_book(self.reports, created)}
+        return {
+            "fin_reports": of_book(self.reports, created),
+            "acquiring": of_book(self.acquiring, created),
+            "balance": of_book(self.balance, None),
+            "deductions": of_book(self.deductions, created),
+            "measurement_penalties": of_book(self.penalties, created),
+        }
 
     def report_page(self, call: Call) -> Reply:
         """Reports of days or weeks that lie in the period. What is behind the last is 204."""
@@ -43,6 +78,29 @@ class Money:
         ]
         answer = page(rows, call, call.body, most=1000, default=1000)
         return answer if answer.records else Reply(204, b"")
+
+    def acquiring_page(self, call: Call) -> Reply:
+        call.body.only("dateFrom", "dateTo", "limit", "rrdId")
+        limit = call.page_size(call.body.integer("limit", low=1, high=100_000, default=100_000))
+        after = call.body.integer("rrdId", low=0, high=2**63, default=0)
+        rows = sorted(of_days(self.acquiring, call, call.body), key=lambda row: row.life.order)
+        found = [row for row in rows if row.life.order > after][:limit]
+        return whole(found) if found else Reply(204, b"")
+
+    def balance_now(self, call: Call) -> Reply:
+        call.query.only()
+        (record,) = all_rows(self.balance, call)
+        return Reply(200, record.text, records=1)
+
+
+def retention_page(rows: Book, call: Call) -> Reply:
+    call.query.only("dateFrom", "dateTo", "limit", "offset")
+    start, end = call.query.instant("dateFrom"), call.query.instant("dateTo")
+    if end < start:
+        raise Invalid("dateFrom must not be later than dateTo")
+    found = between(rows, call, start, end + timedelta(seconds=1))
+    envelope = b'{"data":{"reports":%%b,"total":%d}}' % len(found)
+    return page(found, call, call.query, most=1000, default=1000, envelope=envelope)
 
 
 def _report(dice: Dice, seller: str, day: date, number: int) -> Life:
@@ -89,3 +147,76 @@ def _report_text(dice: Dice, report: int, first: date, last: date, record: Recor
             "bankPaymentSum": f"{amount // 2}.94",
         }
     )
+
+
+def _acquiring(dice: Dice, seller: str, day: date, number: int) -> Life:
+    at, row = moment(day, dice.number("second", 0, 86_399)), 10**9 + serial(day, number)
+    text = partial(_acquiring_text, dice, nm_id(seller, day, number), row)
+    return Life(key=str(row), order=row, at=at, born=at, render=text)
+
+
+def _acquiring_text(dice: Dice, nm: int, row: int, record: Record) -> bytes:
+    day = record.at.date().isoformat()
+    return encode(
+        {
+            "rrdId": row,
+            "reportId": 1234567,
+            "acqDate": day,
+            "acquiringBank": "Тинькофф",
+            "tin": "010101010101",
+            "taxRegistrationReasonCode": "7701123301",
+            "saleDate": day,
+            "srid": dice.hex("srid", 40),
+            "docTypeName": "Продажа",
+            "nmId": nm,
+            "retailAmount": str(dice.number("amount", 100, 9000)),
+            "acquiringFee": f"{dice.number('fee', 1, 90)}.80",
+            "acquiringFeeVat": "4.06",
+            "invoiceNumber": f"С/Ф {dice.number('invoice', 1, 999)}",
+            "invoiceDate": day,
+            "shkId": dice.number("shk", 10**9, 10**10),
+            "currency": "RUB",
+        }
+    )
+
+
+def _deduction(dice: Dice, seller: str, day: date, number: int) -> Life:
+    shk = dice.number("shk", 10**9, 10**11)
+    return _kept_back(shk, day, partial(_deduction_text, dice, nm_id(seller, day, number), shk))
+
+
+def _kept_back(key: int, day: date, render: Callable[[Record], bytes]) -> Life:
+    midnight = moment(day, 0)
+    return Life(key=str(key), order=key, at=midnight, born=midnight + timedelta(hours=9), render=render)
+
+
+def _deduction_text(dice: Dice, nm: int, shk: int, record: Record) -> bytes:
+    was = {"oldShkId": shk, "oldColor": "ёлочный", "oldSize": "A", "oldSku": "54532562", "oldVendorCode": "ART-1"}
+    now = {"newShkId": shk + 1, "newColor": "беж", "newSize": "A", "newSku": "1", "newVendorCode": "podmena"}
+    fine = {"bonusSumm": verbatim(f"{dice.number('sum', 1, 900)}.50"), "bonusType": "Подмена FBW", "photoUrls": []}
+    return encode({"dtBonus": zulu(record.at), "nmId": nm, **was, **now, **fine})
+
+
+def _penalty(dice: Dice, seller: str, day: date, number: int) -> Life:
+    measured = serial(day, number)
+    return _kept_back(measured, day, partial(_penalty_text, dice, nm_id(seller, day, number), measured))
+
+
+def _penalty_text(dice: Dice, nm: int, measured: int, record: Record) -> bytes:
+    told = {"volumeSup": verbatim("4.95"), "widthSup": 30, "lengthSup": 33, "heightSup": 5}
+    found = {"volume": verbatim("6.47"), "width": 30, "length": 33, "height": dice.number("height", 6, 30)}
+    money = {"reversalAmount": 0, "penaltyAmount": verbatim(f"{dice.number('sum', 1, 900)}.80")}
+    when = {"dtBonus": zulu(record.at), "isValid": True, "isValidDt": zulu(record.at - 4 * DAY)}
+    goods = {"nmId": nm, "subjectName": "Термосы", "dimId": measured, "prcOver": verbatim("130.70")}
+    return encode({**goods, **found, **told, "photoUrls": [], **when, **money})
+
+
+def _balance(dice: Dice, seller: str, day: date, number: int) -> Life:
+    del seller
+    opened = moment(day, 0)
+    return Life(key="RUB", order=number, at=opened, born=opened, every=DAY, render=partial(_balance_text, dice))
+
+
+def _balance_text(dice: Dice, record: Record) -> bytes:
+    current = dice.number(f"balance {record.state}", 1000, 90_000)
+    return encode({"currency": record.key, "current": verbatim(f"{current}.10"), "for_withdraw": current // 2})

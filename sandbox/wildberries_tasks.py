@@ -57,18 +57,19 @@ class Tasks:
             "paid_storage": ("/api/v1/paid_storage", partial(days_of, self.storage, 8)),
             "acceptance": ("/api/v1/acceptance_report", partial(days_of, self.acceptance, 31)),
         }
+        analytics = HOSTS["order_feed"]
         return tuple(
-            endpoint(stream, "GET", HOSTS["order_feed"], path + tail, answer, step)
+            endpoint(stream, "GET", analytics, path + tail, answer, step)
             for stream, (path, rows) in makers.items()
-            for step, (tail, answer) in self._steps(rows).items()
+            for step, tail, answer in self._steps(rows)
         )
 
-    def _steps(self, rows: Callable[[Call], list[Record]]) -> dict[str, tuple[str, Callable[[Call], Reply]]]:
-        return {
-            "create": ("", partial(self.create, rows)),
-            "status": ("/tasks/{task}/status", self.status),
-            "file": ("/tasks/{task}/download", self.download),
-        }
+    def _steps(self, rows: Callable[[Call], list[Record]]) -> tuple[tuple[str, str, Callable[[Call], Reply]], ...]:
+        return (
+            ("create", "", partial(self.create, rows)),
+            ("status", "/tasks/{task}/status", self.status),
+            ("file", "/tasks/{task}/download", self.download),
+        )
 
     def streams(self) -> Streams:
         return {

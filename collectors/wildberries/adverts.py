@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collectors.paging import at_once, get
+from collectors.paging import at_once, by_offset, get
 from collectors.stream import Snapshot, Stream, Walk, Windows
-from collectors.wildberries.api import ADVERT, WILDBERRIES, limit
+from collectors.wildberries.api import ADVERT, CALENDAR, WILDBERRIES, limit
 from collectors.wildberries.times import moscow_day
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
@@ -45,7 +45,7 @@ ADV_SPEND = Stream(
     about="what advertising campaigns were charged",
     docs="https://dev.wildberries.ru/openapi/promotion#tag/finances",
     progress=Windows(
-        longest=days(7),  # at most 31
+        longest=days(28),  # at most 31
         grain=days(1),
         zone=MOSCOW,
         since=days(90),
@@ -57,4 +57,47 @@ ADV_SPEND = Stream(
     buckets=(limit("adv_spend", every=seconds(1), burst=5, base=hours(1)),),
     every=hours(6),
     needs="promotion",
+)
+
+ADV_PAYMENTS = Stream(
+    marketplace=WILDBERRIES,
+    name="adv_payments",
+    about="payments into the advertising account",
+    docs="https://dev.wildberries.ru/openapi/promotion#tag/finances",
+    progress=Windows(
+        longest=days(28), grain=days(1), zone=MOSCOW, since=days(84), lag=hours(1), restated=((days(7), days(1)),)
+    ),
+    paging="one answer",
+    pages=at_once(get(ADVERT, "/adv/v1/payments", _period), rows=""),
+    buckets=(limit("adv_payments", every=seconds(1), burst=5, base=hours(1)),),
+    every=days(1),
+    needs="promotion",
+    priority=3,
+)
+
+PROMOTIONS = Stream(
+    marketplace=WILDBERRIES,
+    name="promotions",
+    about="the calendar of the marketplace's promotions, a month back and three ahead",
+    docs="https://dev.wildberries.ru/openapi/promotion#tag/promoCalendar",
+    progress=Snapshot(),
+    paging="offset until empty",
+    pages=by_offset(
+        get(
+            CALENDAR,
+            "/api/v1/calendar/promotions",
+            lambda walk, at: {
+                "startDateTime": f"{moscow_day(walk.now - days(30))}T00:00:00Z",
+                "endDateTime": f"{moscow_day(walk.now + days(90))}T00:00:00Z",
+                "allPromo": "true",
+                **at,
+            },
+        ),
+        rows="data.promotions",
+        size=1000,
+    ),
+    buckets=(limit("calendar", every=seconds(0.6), burst=5, base=hours(1)),),
+    every=days(1),
+    needs="prices and discounts",
+    priority=3,
 )

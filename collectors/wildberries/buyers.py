@@ -53,7 +53,7 @@ QUESTIONS = Stream(
     docs="https://dev.wildberries.ru/openapi/user-communication#tag/questions",
     slices=("answered=true", "answered=false"),
     progress=Windows(
-        longest=days(7),
+        longest=days(28),
         since=days(90),
         lag=minutes(1),
         restated=((days(7), hours(6)), (days(60), days(7))),  # an answer moves a question to the other slice

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collectors.paging import by_last_row, by_offset, post
-from collectors.stream import Stream, Windows
-from collectors.wildberries.api import FINANCE, WILDBERRIES, limit
-from collectors.wildberries.times import moscow_day, moscow_days
-from collectors.windows import MOSCOW, days, hours, minutes
+from datetime import timedelta
+
+from collectors.paging import by_last_row, by_offset, get, one_record, post
+from collectors.stream import Snapshot, Stream, Windows
+from collectors.wildberries.api import ANALYTICS, DOCUMENTS, FINANCE, WILDBERRIES, limit
+from collectors.wildberries.times import moscow_day, moscow_days, rfc3339
+from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
 FIN_DETAIL = Stream(
     marketplace=WILDBERRIES,
@@ -71,4 +73,115 @@ FIN_REPORTS = Stream(
     buckets=(limit("fin_reports", every=minutes(1), burst=1),),
     every=hours(12),
     needs="finance, by a personal or service token",
+)
+
+ACQUIRING = Stream(
+    marketplace=WILDBERRIES,
+    name="acquiring",
+    about="what taking the buyers' payments cost",
+    docs="https://dev.wildberries.ru/openapi/financial-reports-and-accounting#tag/financialReports",
+    progress=Windows(
+        longest=days(28), grain=days(1), zone=MOSCOW, lag=days(1), since=days(84), restated=((days(14), days(1)),)
+    ),
+    paging="rrdId after the last row's, until 204",
+    pages=by_last_row(
+        post(
+            FINANCE,
+            "/api/finance/v1/acquiring/detailed",
+            lambda walk, at: moscow_days(walk, {"limit": walk.limit(100_000), "rrdId": at["after"]}),
+        ),
+        rows="",
+        field="rrdId",
+    ),
+    buckets=(limit("acquiring", every=minutes(1), burst=1),),
+    every=days(1),
+    needs="finance, by a personal or service token",
+    priority=3,
+)
+
+BALANCE = Stream(
+    marketplace=WILDBERRIES,
+    name="balance",
+    about="the seller's balance",
+    docs="https://dev.wildberries.ru/openapi/financial-reports-and-accounting#tag/balance",
+    progress=Snapshot(),
+    paging="one record",
+    pages=one_record(get(FINANCE, "/api/v1/account/balance"), field="current", kind=float),
+    buckets=(limit("balance", every=minutes(1), burst=1, base=days(1)),),
+    every=days(1),
+    needs="finance",
+    priority=3,
+)
+
+
+def _kept_back(name: str, path: str, about: str, *, base: timedelta) -> Stream:
+    """Make a stream of penalties by the time of their `dtBonus`."""
+    return Stream(
+        marketplace=WILDBERRIES,
+        name=name,
+        about=about,
+        docs="https://dev.wildberries.ru/openapi/reports#tag/retentionReports",
+        progress=Windows(
+            longest=days(28), grain=days(1), since=days(84), lag=hours(12), restated=((days(28), days(1)),)
+        ),
+        paging="offset until empty",
+        pages=by_offset(
+            get(
+                ANALYTICS,
+                path,
+                # dateFrom is optional in the document, and yet refused when it is not there.
+                lambda walk, at: {
+                    "dateFrom": rfc3339(walk.span.start),
+                    "dateTo": rfc3339(walk.span.end - seconds(1)),  # inclusive
+                    **at,
+                },
+            ),
+            rows="data.reports",
+            size=1000,
+        ),
+        buckets=(limit(name, every=minutes(1), burst=1, base=base),),
+        every=days(1),
+        needs="analytics",
+        priority=3,
+    )
+
+
+DEDUCTIONS = _kept_back(
+    "deductions", "/api/analytics/v1/deductions", "deductions for goods that were swapped", base=minutes(15)
+)
+MEASUREMENT_PENALTIES = _kept_back(
+    "measurement_penalties",
+    "/api/analytics/v1/measurement-penalties",
+    "deductions for goods that are larger than told",
+    base=hours(6),
+)
+
+DOCUMENTS_OF_SELLER = Stream(
+    marketplace=WILDBERRIES,
+    name="documents",
+    about="the list of the seller's documents, without their files",
+    docs="https://dev.wildberries.ru/openapi/financial-reports-and-accounting#tag/documents",
+    progress=Windows(
+        longest=days(28), grain=days(1), zone=MOSCOW, since=days(84), lag=hours(1), restated=((days(7), days(1)),)
+    ),
+    paging="offset until empty",
+    pages=by_offset(
+        get(
+            DOCUMENTS,
+            "/api/v1/documents/list",
+            lambda walk, at: {
+                "beginTime": moscow_day(walk.span.start),
+                "endTime": moscow_day(walk.span.end - days(1)),  # inclusive
+                "sort": "date",
+                "order": "asc",
+                **at,
+            },
+        ),
+        rows="data.documents",
+        size=50,
+    ),
+    buckets=(limit("documents", every=seconds(10), burst=5, base=days(1)),),
+    every=days(1),
+    needs="documents",
+    priority=3,
 )

@@ -65,7 +65,7 @@ SALES_BY_DAY = Stream(
     name="sales_by_day",
     about="sales and returns of a day, once the money is in",
     docs="https://dev.wildberries.ru/openapi/reports#tag/mainReports",
-    progress=Windows(longest=days(1), grain=days(1), zone=MOSCOW, since=days(14), kept=days(90), lag=hours(25)),
+    progress=Windows(longest=days(1), grain=days(1), zone=MOSCOW, since=days(7), kept=days(90), lag=hours(25)),
     paging="one answer a day",
     pages=at_once(
         get(STATISTICS, "/api/v1/supplier/sales", lambda walk, _: {"dateFrom": moscow_day(walk.span.start), "flag": 1}),
@@ -114,7 +114,7 @@ SALES_FUNNEL = Stream(
         longest=days(1),
         grain=days(1),
         zone=MOSCOW,
-        since=days(30),
+        since=days(14),
         kept=days(365),
         lag=hours(1),
         restated=((days(3), hours(12)), (days(30), days(7))),  # a buyout or return counts on the day of its order
@@ -149,7 +149,7 @@ FBS_ORDERS = Stream(
     about="assembly tasks of orders from the seller's warehouses, without their status",
     docs="https://dev.wildberries.ru/openapi/orders-fbs#tag/Sborochnye-zadaniya-FBS",
     progress=Windows(
-        longest=days(7),  # 30 calendar days may be asked for at once
+        longest=days(28),  # 30 calendar days may be asked for at once
         since=days(30),
         kept=days(89),  # "not more than 3 months ago", and the shortest three have 89 days
         lag=minutes(1),
@@ -178,7 +178,7 @@ ITEM_RETURNS = Stream(
     about="goods on their way back to the seller",
     docs="https://dev.wildberries.ru/openapi/reports#tag/returnsAndItemMovementReport",
     progress=Windows(
-        longest=days(7),  # 31 days could be asked for before October 2026
+        longest=days(28),  # 31 days could be asked for before October 2026
         grain=days(1),
         zone=MOSCOW,
         since=days(60),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.wildberries.adverts import ADV_SPEND, CAMPAIGN_INFO, CAMPAIGNS
+from collectors.wildberries.adverts import ADV_PAYMENTS, ADV_SPEND, CAMPAIGN_INFO, CAMPAIGNS, PROMOTIONS
 from collectors.wildberries.buyers import CLAIMS, FEEDBACKS_OF_BUYERS, QUESTIONS
 from collectors.wildberries.goods import (
     CARDS,
@@ -16,7 +16,15 @@ from collectors.wildberries.goods import (
     TARIFFS_PALLET,
     TARIFFS_RETURN,
 )
-from collectors.wildberries.money import FIN_DETAIL, FIN_REPORTS
+from collectors.wildberries.money import (
+    ACQUIRING,
+    BALANCE,
+    DEDUCTIONS,
+    DOCUMENTS_OF_SELLER,
+    FIN_DETAIL,
+    FIN_REPORTS,
+    MEASUREMENT_PENALTIES,
+)
 from collectors.wildberries.sales import (
     FBS_ORDERS,
     ITEM_RETURNS,
@@ -26,6 +34,7 @@ from collectors.wildberries.sales import (
     SALES_BY_DAY,
     SALES_FUNNEL,
 )
+from collectors.wildberries.shop import CARDS_TRASH, FBS_SUPPLIES, SELLER_INFO
 from collectors.wildberries.tasks import ACCEPTANCE, PAID_STORAGE, WAREHOUSE_REMAINS
 
 STREAMS = (
@@ -35,8 +44,10 @@ STREAMS = (
     ORDER_FEED,
     SALES_FUNNEL,
     FBS_ORDERS,
+    FBS_SUPPLIES,
     ITEM_RETURNS,
     CARDS,
+    CARDS_TRASH,
     PRICES_OF_GOODS,
     STOCKS_WB,
     STOCKS_SELLER,
@@ -51,10 +62,18 @@ STREAMS = (
     TARIFFS_RETURN,
     FIN_DETAIL,
     FIN_REPORTS,
+    ACQUIRING,
+    BALANCE,
+    DEDUCTIONS,
+    MEASUREMENT_PENALTIES,
+    DOCUMENTS_OF_SELLER,
     CAMPAIGNS,
     CAMPAIGN_INFO,
     ADV_SPEND,
+    ADV_PAYMENTS,
+    PROMOTIONS,
     FEEDBACKS_OF_BUYERS,
     QUESTIONS,
     CLAIMS,
+    SELLER_INFO,
 )

@@ -13,6 +13,9 @@ from sandbox.server import Play, Sandbox
 EPOCH = datetime(2026, 11, 20, tzinfo=UTC)
 STILL = {
     "wildberries/campaigns",
+    "wildberries/promotions",
+    "wildberries/seller_info",
+    "wildberries/balance",
     "wildberries/campaign_info",
     "wildberries/seller_warehouses",
     "wildberries/tariffs_commission",
