@@ -269,7 +269,7 @@ class _Run:
         return replace(failed, patience=QUARANTINE_AFTER, goes_on_at=goes_on_at)
 
     def _unavailable(self, why: str) -> Ending:
-        # A subscription may be bought, and a refusal be a moment's: so it spends no attempt, of which there are few.
+        # A subscription may be bought, and a refusal be a moment's. If attempts were spent, ten days would be the end.
         again_at = self._resources.clock.now() + _UNAVAILABLE_WAIT
         return Ending(outcome="unavailable", next_due_at=again_at, spends_attempt=False, error=why, state="unavailable")
 

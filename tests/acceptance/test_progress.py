@@ -92,7 +92,7 @@ async def test_a_circle_is_stopped_and_its_answer_quarantined_and_the_position_s
     state = await state_of(stage, "prices")
     assert state["state"] == "quarantined"
     assert "they come round again" in state["last_error"]
-    assert await stage.value("SELECT count(*) FROM collect.quarantine") == 3
+    assert await stage.value("SELECT array_agg(times) FROM collect.quarantine") == [3]
     assert await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL") == 0
     stored = await stage.value("SELECT count(*) FROM raw.payload")
     assert stored <= 9
