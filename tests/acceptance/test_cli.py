@@ -41,7 +41,7 @@ def test_an_account_that_is_added_is_due_in_every_stream(ready: Collector) -> No
     assert {row["stream"] for row in rows} == set(STREAMS["ozon"])
     assert {(row["organization_id"], row["marketplace_account_id"]) for row in rows} == {(organization, account)}
     assert all(row["next_due_at"] for row in rows)
-    assert ready("status").out.count("products") == 2
+    assert ready("status").out.count("fbs_postings") == 1
 
 
 def test_what_was_added_is_listed(ready: Collector) -> None:

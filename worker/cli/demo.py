@@ -43,19 +43,19 @@ _LOOK_EVERY = 0.25
 
 # Well below the vendors', so that a shop's three months are many pages.
 PAGE_LIMITS = {
-    "wildberries/orders": 100,
+    "wildberries/orders": 200,
     "wildberries/cards": 10,
     "wildberries/prices": 10,
-    "wildberries/fin_detail": 60,
-    "wildberries/order_feed": 50,
-    "wildberries/feedbacks": 25,
+    "wildberries/fin_detail": 120,
+    "wildberries/order_feed": 100,
+    "wildberries/feedbacks": 60,
     "wildberries/sales": 300,
     "wildberries/stocks_wb": 20,
     "wildberries/stocks_seller": 20,
     "wildberries/fbw_supplies": 50,
     "wildberries/claims": 25,
     "ozon/products": 25,
-    "ozon/fbs_postings": 12,
+    "ozon/fbs_postings": 24,
     "ozon/accruals_by_day": 24,
     "ozon/prices": 50,
     "ozon/stocks_fbs": 50,
@@ -64,8 +64,8 @@ PAGE_LIMITS = {
     "ozon/supply_orders": 20,
     "ozon/turnover": 50,
     "yandex_market/campaigns": 2,
-    "yandex_market/orders_stats": 60,
-    "yandex_market/orders": 50,
+    "yandex_market/orders_stats": 120,
+    "yandex_market/orders": 120,
     "yandex_market/prices": 25,
 }
 
@@ -116,15 +116,19 @@ async def _show(settings: Settings, running: Embedded, proxies: Proxies, out: Co
             async with as_admin(ready) as session:
                 accounts = await settle(session, box, proxies, settings.home / "secrets")
         async with open_resources(ready) as resources:
-            since = resources.clock.now()
+            job = _Job(resources, accounts, resources.clock.now())
+            with _step(notes, "every stream of every account is asked for"):
+                await schedule.keep_partitions_ahead(resources)
+                await schedule.reconcile(resources)
+                await job.ask()
             began = time.monotonic()
             async with _working(ready, resources):
-                await _collect(_Job(resources, accounts, since), notes)
+                await _collect(job, notes)
             scene = Scene(
                 home=settings.home,
                 servers=running.servers,
                 accounts=accounts,
-                since=since,
+                since=job.since,
                 seconds=time.monotonic() - began,
                 served=frozenset(one.sha256 for one in box.served()),
                 violations=len(box.violations()),
@@ -136,8 +140,6 @@ async def _show(settings: Settings, running: Embedded, proxies: Proxies, out: Co
 @asynccontextmanager
 async def _working(settings: Settings, resources: Resources) -> AsyncIterator[None]:
     """Run a worker in this process. If it ends by itself, so does what is inside."""
-    await schedule.keep_partitions_ahead(resources)
-    await schedule.reconcile(resources)
     worker = build_worker(settings, resources, handle_signals=False)
     task = asyncio.create_task(run(worker))
     try:
@@ -205,7 +207,6 @@ class _Job:
 
 
 async def _collect(job: _Job, notes: Console) -> None:
-    await job.ask()
     columns = (
         TextColumn("collecting"),
         BarColumn(),
