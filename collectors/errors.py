@@ -166,3 +166,7 @@ class RequestRefused(Unacceptable):
     """The API says that the request itself is wrong: ours is out of date."""
 
     blame = Blame.US
+
+
+class CannotLoad(ImportError):
+    """Streams that cannot be registered when we start. The message is one sentence: what is wrong, what to do."""

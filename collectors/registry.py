@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
+from collectors.errors import CannotLoad
 from collectors.ozon import streams as _ozon
 from collectors.stream import Marketplace, Stream
 from collectors.wildberries import streams as _wildberries
@@ -19,10 +20,6 @@ GROUP = "bronze_collector.marketplaces"
 
 class Unknown(LookupError):
     """No such marketplace or stream. The message says which there are."""
-
-
-class CannotLoad(ImportError):
-    """Streams that cannot be registered. The message is one sentence: what is wrong, what to do."""
 
 
 def from_outside(found: Iterable[EntryPoint]) -> Iterator[tuple[Stream, ...]]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.registry import GROUP, STREAMS, CannotLoad, by_name, from_outside
+from collectors.errors import CannotLoad
+from collectors.registry import GROUP, STREAMS, by_name, from_outside
 from collectors.stream import Answer, Request
 from collectors.testing import NOW, assert_stream_conforms
 from tests.conformance.corner_shop import streams as corner_shop
@@ -97,3 +98,20 @@ def test_two_streams_or_two_marketplaces_of_one_name_are_refused() -> None:
     other = replace(corner_shop.GOODS, marketplace=replace(corner_shop.GOODS.marketplace, name="ozon"))
     with pytest.raises(CannotLoad, match="two marketplaces are called ozon: rename one"):
         by_name(tuple(STREAMS["ozon"].values()), (other,))
+
+
+def test_a_broken_package_is_one_sentence_to_whoever_calls_the_collector(tmp_path: Path) -> None:
+    metadata = tmp_path / "corner_shop-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: corner-shop\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\ncorner_shop = corner_shop.streams:STREAMS\n")
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys; from worker.script import main; sys.exit(main())"],
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert said.stderr.startswith("collector: the streams of corner-shop cannot be loaded")
+    assert said.stderr.count("\n") == 1
