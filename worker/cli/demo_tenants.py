@@ -55,7 +55,7 @@ async def settle(session: AsyncSession, box: Sandbox, proxies: Proxies, place: P
             organization = await find_organization(session, name)
         except NotPossible:
             organization = await add_organization(session, name)
-        for marketplace in STREAMS:
+        for marketplace in box.marketplaces:
             new = _account(box, marketplace, number, name, place)
             account = await find_account(session, organization, marketplace, new.name)
             if account is None:
@@ -68,7 +68,7 @@ async def settle(session: AsyncSession, box: Sandbox, proxies: Proxies, place: P
 
 def example_accounts(box: Sandbox, place: Path) -> Mapping[str, NewAccount]:
     """Write a secret for one seller of every marketplace; what to add them as."""
-    return {marketplace: _account(box, marketplace, 1, "example", place) for marketplace in STREAMS}
+    return {marketplace: _account(box, marketplace, 1, "example", place) for marketplace in box.marketplaces}
 
 
 def example_proxies(proxies: Proxies, place: Path) -> list[NewProxy]:
