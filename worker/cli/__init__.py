@@ -15,6 +15,7 @@ from worker.cli import (
     backfill,
     collection,
     coverage,
+    doctor,
     proxies,
     quarantine,
     reference,
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (showcase, servers, admin, proxies, collection, backfill, coverage, status, runs, quarantine):
+for group in (showcase, servers, admin, proxies, collection, backfill, coverage, status, runs, doctor, quarantine):
     group.register(app)
 
 
