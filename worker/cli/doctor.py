@@ -37,8 +37,8 @@ def doctor(
 ) -> None:
     """Look at everything that the collector needs, and say what to do about what is wrong.
 
-    The exit code is 1 if anything fails. Run it where the worker runs: secrets, proxies and the directory for large files are looked at from here. Nothing
-    is changed, and no secret is shown.
+    The exit code is 1 if anything fails. Run it where the worker runs: secrets, proxies and the directory for large
+    files are looked at from here. Nothing is changed, and no secret is shown.
     """
     try:
         settings = load()
