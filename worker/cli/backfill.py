@@ -30,10 +30,11 @@ from worker.settings import Settings, load
 LOOK_EVERY = 1.0  # seconds
 
 _GOES_ON = {"running", "due", "ok", "idle"}
+# No markup: what an API said may look like some.
 _COLUMNS: tuple[ProgressColumn, ...] = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
-    TextColumn("{task.completed:.0f}/{task.total:.0f} windows · {task.fields[records]} records"),
+    TextColumn("{task.fields[far]}"),
 )
 
 
@@ -116,9 +117,9 @@ def backfill(
 async def _run(settings: Settings, asked: Question | None, follow: str | None, *, wait: bool) -> None:
     async with viewing(settings) as view:
         if asked is not None:
-            found, is_new = await _ask(settings, view, asked)
+            found, is_new = await ask(settings, view, asked)
         else:
-            found, is_new = await _find(view, follow or ""), False
+            found, is_new = await find(view, follow or ""), False
         console().print(str(found.ids[0]))
         note = console(stderr=True)
         note.print(Text(f"{'Asked for' if is_new else 'Under way'}: {found}"))
@@ -137,7 +138,7 @@ async def _run(settings: Settings, asked: Question | None, follow: str | None, *
     )
 
 
-async def _ask(settings: Settings, view: View, asked: Question) -> tuple[Backfill, bool]:
+async def ask(settings: Settings, view: View, asked: Question) -> tuple[Backfill, bool]:
     account = await _account(view, asked)
     _, name = named(account["marketplace"], asked.stream)
     stream = find_stream(account["marketplace"], name or "")
@@ -196,7 +197,7 @@ async def _under_way(view: View, whose: Backfill, asked: Question, window: Windo
     return [row["id"] for row in await view.of(whose.organization_id).rows(SIBLINGS, {"id": same[0]["id"]})]
 
 
-async def _find(view: View, follow: str) -> Backfill:
+async def find(view: View, follow: str) -> Backfill:
     with refusing("--follow: "):
         wanted = UUID(follow)
     rows = await view.rows(SIBLINGS, {"id": wanted})
@@ -215,13 +216,12 @@ async def watch(view: View, found: Backfill, *, sleep: Callable[[float], Awaitab
     """Show how far a backfill is until nothing of it is open."""
     of_tenant = view.of(found.organization_id)
     with Progress(*_COLUMNS, console=console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, records="0")
+        task = progress.add_task("", total=None, far="")
         while True:
             rows = await of_tenant.rows(PROGRESS, {"ids": list(found.ids)})
             done = how_far(found.stream, rows)
-            progress.update(
-                task, total=done.of, completed=done.windows, records=number(done.records), description=_doing(rows)
-            )
+            far = f"{number(done.windows)}/{number(done.of)} windows · {number(done.records)} records"
+            progress.update(task, total=done.of, completed=done.windows, far=far, description=_doing(rows))
             if not done.open:
                 return done
             await sleep(LOOK_EVERY)
