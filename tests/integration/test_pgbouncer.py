@@ -15,9 +15,9 @@ import pytest
 from pydantic import SecretStr
 
 from tests.oracle import assert_honest, assert_whole
-from tests.servers import Servers
 from tests.stage import Stage, run_all
 from worker import schedule
+from worker.embedded import Servers
 from worker.embedded_process import free_port
 from worker.main import open_resources
 
