@@ -56,6 +56,19 @@ def test_every_condition_is_told_with_the_command_that_mends_it(ready: Collector
     assert "no Premium" in shown
 
 
+def test_a_backfill_that_stands_still_is_asked_for_again_as_one(ready: Collector, database: Database) -> None:
+    ready("org", "add", "Sunrise")
+    account = add_account(ready)
+    asked = ("backfill", "--account", "shop", "--stream", "returns", "--from", "2026-01-01", "--to", "2026-02-01")
+    (first, again) = (ready(*asked, "--no-wait").out for _ in range(2))
+    assert UUID(first.strip())
+    assert again == first
+    asyncio.run(change(database, "UPDATE collect.stream_state SET state = 'quarantined' WHERE lane = 'backfill'"))
+    shown = ready("status", "--problems").out
+    assert "returns (backfill)" in shown
+    assert f"collector backfill --account {account} --stream returns --from DAY" in shown
+
+
 def test_a_paused_account_is_one_problem_with_its_reason(ready: Collector, database: Database) -> None:
     ready("org", "add", "Sunrise")
     account = add_account(ready)

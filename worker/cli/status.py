@@ -30,18 +30,20 @@ _SHOWN = 100  # rows that a person still reads; beyond it accounts are added up,
 _WATCH_EVERY = 2.0  # seconds
 _RUNS_OF = timedelta(days=32)  # a slice that has had no run for so long has no last run
 
-# What mends a condition. {account} is the id, {stream} the stream's name.
+# What mends a condition. {account} is the account's id, {stream} the stream's name, {again} how to ask for it again.
 _MENDS = {
     "organization paused": "nothing of it is collected until the organization is active again",
     "account paused": "mend what it says, then: collector account resume {account}",
     "paused": "nothing of it is collected until it is resumed",
-    "quarantined": (
-        "see the answers: collector quarantine list --account {account}, "
-        "or try again: collector enqueue --account {account} --stream {stream}"
-    ),
-    "unavailable": "asked again daily; once it is there: collector enqueue --account {account} --stream {stream}",
+    "quarantined": ("see the answers: collector quarantine list --account {account}, or try again: {again}"),
+    "unavailable": "asked again daily; once it is there: {again}",
     "failing": "tried again by itself; its attempts: collector runs --account {account} --stream {stream}",
     "overdue": "no worker takes it: collector doctor",
+}
+
+_AGAIN = {
+    "live": "collector enqueue --account {account} --stream {stream}",
+    "backfill": "collector backfill --account {account} --stream {stream} --from DAY",
 }
 
 
@@ -196,13 +198,17 @@ def _account(rows: Sequence[Row]) -> Iterator[RenderableType]:
 
 def _mends(rows: Sequence[Row]) -> Iterator[str]:
     """Give a line for each condition of an account that a person may have to mend."""
-    for condition, words in _MENDS.items():
-        streams = list(dict.fromkeys(row["stream"] for row in rows if row["condition"] == condition))
-        if streams:
-            told = words.format(
-                account=rows[0]["marketplace_account_id"], stream=streams[0] if len(streams) == 1 else "NAME"
-            )
-            yield f"{condition}: {told}"
+    for condition, lane in ((condition, lane) for condition in _MENDS for lane in _AGAIN):
+        those = [row for row in rows if (row["condition"], row["lane"]) == (condition, lane)]
+        if those:
+            streams = {row["stream"] for row in those}
+            told = _mend(those[0], "NAME" if len(streams) > 1 else those[0]["stream"])
+            yield f"{condition}{'' if lane == 'live' else f' ({lane})'}: {told}"
+
+
+def _mend(row: Row, stream: str) -> str:
+    words = {"account": row["marketplace_account_id"], "stream": stream}
+    return _MENDS[row["condition"]].format(**words, again=_AGAIN[row["lane"]].format(**words))
 
 
 def _sums(rows: Sequence[Row], by: By) -> Iterator[RenderableType]:
@@ -254,5 +260,5 @@ def _as_fields(row: Row) -> Row:
     lag = row["lag"]
     fields = {**row, "lag": None if lag is None else lag.total_seconds()}
     if "stream" in row and row["condition"] in _MENDS:
-        fields["mend"] = _MENDS[row["condition"]].format(account=row["marketplace_account_id"], stream=row["stream"])
+        fields["mend"] = _mend(row, row["stream"])
     return fields
