@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from redis import Redis
 
 from tests.acceptance.commands import Collector, refused
 from tests.acceptance.test_cli import NOBODY, add_account
@@ -61,8 +62,7 @@ def test_a_backfill_that_stands_still_is_asked_for_again_as_one(ready: Collector
     account = add_account(ready)
     asked = ("backfill", "--account", "shop", "--stream", "returns", "--from", "2026-01-01", "--to", "2026-02-01")
     (first, again) = (ready(*asked, "--no-wait").out for _ in range(2))
-    assert UUID(first.strip())
-    assert again == first
+    assert UUID(first.strip()) == UUID(again.strip())
     asyncio.run(change(database, "UPDATE collect.stream_state SET state = 'quarantined' WHERE lane = 'backfill'"))
     shown = ready("status", "--problems").out
     assert "returns (backfill)" in shown
@@ -205,6 +205,15 @@ def test_the_doctor_names_all_that_is_wrong_at_once(
         assert found[check]["level"] == level, found[check]
         assert words in found[check]["words"]
     assert {found[check]["level"] for check in ("database", "redis", "role", "migrations", "clocks")} == {"ok"}
+
+
+def test_a_redis_that_may_drop_limits_is_found(ready: Collector, redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            assert "set maxmemory-policy to noeviction" in levels(ready)["redis"]["words"]
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
 
 
 def test_the_doctor_goes_on_where_a_server_is_away(ready: Collector, monkeypatch: pytest.MonkeyPatch) -> None:

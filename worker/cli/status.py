@@ -27,6 +27,7 @@ from worker.settings import Settings, load
 By = Literal["slice", "account", "marketplace"]
 
 _SHOWN = 100  # rows that a person still reads; beyond it accounts are added up, and then marketplaces
+_MOST = 500  # slices that are printed; a table of thousands takes a minute to lay out
 _WATCH_EVERY = 2.0  # seconds
 _RUNS_OF = timedelta(days=32)  # a slice that has had no run for so long has no last run
 
@@ -57,6 +58,7 @@ class Wanted:
     stream: str | None = None
     problems: bool = False
     by: By | None = None
+    whole: bool = False  # for a program, however much it is
 
 
 def register(app: typer.Typer) -> None:
@@ -90,6 +92,7 @@ def status(
         stream=of_stream,
         problems=problems,
         by=by or ("slice" if as_json else None),
+        whole=as_json,
     )
     if watch and (as_json or not console().is_terminal):
         raise Refused("--watch needs a terminal: leave it out to print once")
@@ -133,7 +136,11 @@ async def read(view: View, wanted: Wanted) -> tuple[By, list[Row]]:
         if by is not None:
             return by, _added_up(summed, by)
     now = datetime.now(UTC)
-    values |= {"limit": None, "runs_since": now - _RUNS_OF, "runs_until": now + timedelta(days=1)}
+    values |= {
+        "limit": None if wanted.whole else _MOST + 1,
+        "runs_since": now - _RUNS_OF,
+        "runs_until": now + timedelta(days=1),
+    }
     return "slice", await view.rows(SLICES, values)
 
 
@@ -166,8 +173,10 @@ def shown(by: By, rows: Sequence[Row], wanted: Wanted) -> Iterator[RenderableTyp
         else:
             yield Text("There is nothing of that: `collector status` shows what there is.")
     elif by == "slice":
-        for _, group in groupby(rows, key=lambda row: row["marketplace_account_id"]):
+        for _, group in groupby(rows[:_MOST], key=lambda row: row["marketplace_account_id"]):
             yield from _account(list(group))
+        if len(rows) > _MOST:
+            yield Text("There are more: say --org, --account or --stream.")
     else:
         yield from _sums(rows, by)
 
