@@ -15,6 +15,7 @@ from worker.db.standing import CONDITION
 
 ASKED_BY = "backfill"  # as collect.request names it
 
+_A_MOMENT = timedelta(minutes=1)  # between what a window was cut at and when it was written down, and more
 _ONE_INSERT = timedelta(seconds=1)  # the requests of one backfill, a row for each slice, are written at once
 
 ACCOUNT = text("SELECT id, organization_id, marketplace, name FROM core.marketplace_account WHERE id = ANY(:accounts)")
@@ -157,9 +158,8 @@ def is_the_same(stream: Stream, row: Any, until: datetime | None) -> bool:
     """Tell whether a backfill that is under way ends where one asked for now would; `until` None: now."""
     written = row["created_at"]
     end = horizon(stream.progress, written) if isinstance(stream.progress, Windows) else written
-    if until is not None:
-        return bool(row["until"] == min(until, end))
-    return bool(row["until"] >= end - timedelta(minutes=1))
+    newest = end - _A_MOMENT
+    return bool(row["until"] == until if until is not None and until < newest else row["until"] >= newest)
 
 
 def _windows(stream: Stream, window: Window, now: datetime) -> list[Window]:
