@@ -237,3 +237,32 @@ def test_a_setting_that_cannot_be_read_is_the_doctors_first_finding(
 async def _as_owner(database: Database, statement: str) -> None:
     async with database.connect("collector_owner") as owner:
         await owner.execute(statement)
+
+
+def test_ctrl_c_leaves_a_backfill_to_the_workers_and_says_how_to_look_again(
+    ready: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worker.cli.backfill.watch", interrupted)
+    ready("org", "add", "Sunrise")
+    add_account(ready)
+    said = ready("backfill", "--account", "shop", "--stream", "returns", "--from", "2026-01-01")
+    assert said.code == 130
+    assert f"look again: collector backfill --follow {said.out.strip()}" in said.err
+    assert "The workers go on with it." in said.err
+    assert ready("backfill", "--follow", said.out.strip(), "--no-wait").out == said.out
+    refused(ready("backfill", "--follow", said.out.strip(), "--stream", "returns"), "leave the other options out")
+    refused(ready("backfill", "--account", "shop"), "say --account, --stream and --from")
+
+
+def test_what_is_missing_is_drawn_and_told_to_programs(ready: Collector) -> None:
+    ready("org", "add", "Sunrise")
+    add_account(ready)
+    shown = ready("coverage", "--account", "shop").out
+    assert "returns " in shown
+    assert "stocks_fbs" not in shown, "a list of now has no past"
+    assert "░" * 29 in shown
+    (row,) = ready("coverage", "--stream", "ozon/returns", "--json").json
+    assert (row["covered"], len(row["pending"]), row["impossible"]) == ([], 1, [])
