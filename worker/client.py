@@ -51,7 +51,7 @@ class Client:
     @asynccontextmanager
     async def connect(cls, settings: Settings) -> AsyncIterator[Client]:
         """Open a client for the worker's URLs, and close it."""
-        engine = make_engine(settings.worker_postgres(), pool_size=2)
+        engine = make_engine(settings.worker_postgres(), pool_size=2, pgbouncer=settings.pgbouncer)
         redis = make_redis(settings.redis(), ca_file=settings.ca_file)
         try:
             yield cls(make_sessions(engine), redis)

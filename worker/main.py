@@ -57,7 +57,7 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open everything, refuse what must not run, and close it all on leaving. Raises CannotStart or SettingsError."""
     async with AsyncExitStack() as stack:
-        engine = make_engine(settings.worker_postgres(), pool_size=settings.pool_size)
+        engine = make_engine(settings.worker_postgres(), pool_size=settings.pool_size, pgbouncer=settings.pgbouncer)
         stack.push_async_callback(engine.dispose)
         redis = make_redis(settings.redis(), ca_file=settings.ca_file)
         for password in (engine.url.password, settings.redis().password):

@@ -203,6 +203,8 @@ class Settings(BaseSettings):
     max_jobs: int = Field(default=50, ge=1, le=1000)
     pool_size: int = Field(default=10, ge=1, le=500)
     """PostgreSQL connections of one worker."""
+    pgbouncer: bool = False
+    """COLLECTOR_DATABASE_URL leads to a pooler in transaction mode."""
     body_budget_mb: int = Field(default=128, ge=1)
     """Bodies that one worker may hold at a time."""
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -198,7 +198,7 @@ def test_servers_that_do_not_answer_are_named_without_passwords(
     nowhere = f"postgresql://somebody:{CANARY}@127.0.0.1:1/nowhere"
     monkeypatch.setenv("COLLECTOR_OWNER_DATABASE_URL", nowhere)
     monkeypatch.setenv("COLLECTOR_DATABASE_URL", nowhere)
-    for words, variable in ((("org", "list"), "OWNER_DATABASE_URL"), (("status",), "DATABASE_URL")):
+    for words, variable in ((("org", "list"), "OWNER_DATABASE_URL"), (("partitions", "list"), "DATABASE_URL")):
         said = ready(*words)
         refused(said, "127.0.0.1:1/nowhere", f"COLLECTOR_{variable}")
         assert CANARY not in said.err

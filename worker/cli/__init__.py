@@ -10,7 +10,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from worker.cli import admin, collection, proxies, quarantine, reference, servers, showcase
+from worker.cli import (
+    admin,
+    backfill,
+    collection,
+    coverage,
+    doctor,
+    proxies,
+    quarantine,
+    reference,
+    runs,
+    servers,
+    showcase,
+    status,
+)
 from worker.cli.errors import FAILED, INTERRUPTED, PEOPLE_MEET, exit_code, sentence
 
 app = typer.Typer(
@@ -20,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (showcase, servers, admin, proxies, collection, quarantine):
+for group in (showcase, servers, admin, proxies, collection, backfill, coverage, status, runs, doctor, quarantine):
     group.register(app)
 
 

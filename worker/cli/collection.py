@@ -1,4 +1,4 @@
-"""Asking for collections, and seeing how they stand."""
+"""Asking for collections, and listing what there is to collect."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from worker.cli import asking, standing
 from worker.cli.admin import AsJson
 from worker.cli.opening import with_servers
 from worker.cli.tables import console, print_json, table
-from worker.cli.words import moment
 from worker.settings import load
 
 
 def register(app: typer.Typer) -> None:
     app.command()(enqueue)
-    app.command()(status)
     app.command()(streams)
 
 
@@ -46,35 +44,6 @@ def enqueue(  # noqa: PLR0917 - all are options
     )
     with with_servers(load()) as settings:
         asking.ask(settings, asked, wait=wait)
-
-
-def status(*, as_json: AsJson = False) -> None:
-    """Show how every stream of every account stands: when it was collected, when it is due, what is wrong."""
-    with with_servers(load()) as settings:
-        rows = standing.read(settings)
-    if as_json:
-        print_json(rows)
-        return
-    out = console()
-    if not rows:
-        out.print("There are no accounts yet: `collector account add` makes one.", markup=False)
-    for title, of_account in standing.by_account(rows):
-        cells = [
-            (
-                row["stream"],
-                row["slice"],
-                standing.state(row),
-                moment(row["last_success_at"]),
-                moment(row["next_due_at"]),
-                moment(row["not_before"]),
-                row["attempts"] or "",
-                row["last_error"],
-            )
-            for row in of_account
-        ]
-        headings = ("stream", "slice", "state", "last success", "next due", "waits until", "attempts", "last error")
-        out.print(table(headings, cells, title=title, right="attempts"))
-        out.print()
 
 
 def streams(

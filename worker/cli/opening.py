@@ -58,7 +58,7 @@ def require_embedded() -> None:
 @asynccontextmanager
 async def as_worker(settings: Settings) -> AsyncIterator[Sessions]:
     """Connect as the worker's role to a database that is at our revision."""
-    async with _connected(settings.worker_postgres(), "COLLECTOR_DATABASE_URL") as engine:
+    async with connected(settings.worker_postgres(), "COLLECTOR_DATABASE_URL", settings) as engine:
         async with engine.connect() as connection:
             await require_current(connection)
         yield make_sessions(engine)
@@ -68,7 +68,7 @@ async def as_worker(settings: Settings) -> AsyncIterator[Sessions]:
 async def as_admin(settings: Settings) -> AsyncIterator[AsyncSession]:
     """Give one transaction of the administrator, committed on leaving."""
     async with (
-        _connected(settings.owner_postgres(), "COLLECTOR_OWNER_DATABASE_URL") as engine,
+        connected(settings.owner_postgres(), "COLLECTOR_OWNER_DATABASE_URL", settings) as engine,
         admin_transaction(make_sessions(engine)) as session,
     ):
         yield session
@@ -76,13 +76,14 @@ async def as_admin(settings: Settings) -> AsyncIterator[AsyncSession]:
 
 async def require_owner(settings: Settings) -> None:
     """Raise Refused unless PostgreSQL lets the owner in."""
-    async with _connected(settings.owner_postgres(), "COLLECTOR_OWNER_DATABASE_URL"):
+    async with connected(settings.owner_postgres(), "COLLECTOR_OWNER_DATABASE_URL", settings):
         pass
 
 
 @asynccontextmanager
-async def _connected(url: str, variable: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(url, pool_size=2)
+async def connected(url: str, variable: str, settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """Connect, or raise Refused with a sentence that names the variable to look at."""
+    engine = make_engine(url, pool_size=2, pgbouncer=settings.pgbouncer)
     try:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN), engine.connect():

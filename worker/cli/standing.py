@@ -1,53 +1,9 @@
-"""How streams stand, and what they are, as rows to show."""
+"""What streams are, as rows to show."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import groupby
-from typing import Any
-
-from sqlalchemy import text
-
 from collectors.stream import Bucket, ListedBy, Scope, Snapshot, Stream, Watermark, Windows
-from worker.cli.opening import as_worker
 from worker.cli.words import span
-from worker.db.tenancy import system_transaction
-from worker.settings import Settings
-
-Row = Mapping[str, Any]
-
-_STATUS = text("SELECT * FROM collect.status()")
-
-
-def read(settings: Settings) -> list[Row]:
-    """Return a row for each slice and lane of every account."""
-
-    async def ask() -> list[Row]:
-        async with as_worker(settings) as sessions, system_transaction(sessions) as session:
-            return [dict(row) for row in (await session.execute(_STATUS)).mappings()]
-
-    return asyncio.run(ask())
-
-
-def by_account(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """Give the rows of each account with a title that says whose they are."""
-    for _, group in groupby(rows, key=lambda row: row["marketplace_account_id"]):
-        of_account = list(group)
-        first = of_account[0]
-        title = f"{first['organization']} · {first['marketplace']} · {first['account']} ({first['account_status']})"
-        reason = first["account_status_reason"]
-        yield f"{title}: {reason}" if reason else title, of_account
-
-
-def state(row: Row) -> str:
-    """Say in a word what a slice is doing."""
-    name: str = row["state"]
-    if name == "active":
-        leased: datetime | None = row["lease_until"]
-        name = "running" if leased is not None and leased > datetime.now(UTC) else "ok"
-    return name if row["lane"] == "live" else f"{name} ({row['lane']})"
 
 
 def described(stream: Stream) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = (
@@ -10,6 +11,9 @@ _UNITS = (
     (timedelta(minutes=1), "min"),
     (timedelta(seconds=1), "s"),
 )
+
+_SPAN = re.compile(r"(\d+)\s*(min|s|h|d|w)")
+_LENGTHS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def span(of: timedelta) -> str:
@@ -35,3 +39,32 @@ def size(octets: float) -> str:
             return f"{octets:.0f} {unit}" if unit == "B" or octets >= 100 else f"{octets:.1f} {unit}"
         octets /= 1000
     return f"{octets:.1f} TB"
+
+
+def roughly(of: timedelta) -> str:
+    """Write `40 s`, `12 min`, `3.5 h`, `9 d`: how long it is, at a glance."""
+    seconds = max(of.total_seconds(), 0)
+    for limit, length, name in ((60, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.{int(name == 'h' and seconds < 36000)}f} {name}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def relative(at: datetime | None, now: datetime) -> str:
+    """Write `12 min ago`, `in 3.5 h`, `now`."""
+    if at is None:
+        return ""
+    if abs(at - now) < timedelta(seconds=1):
+        return "now"
+    return f"in {roughly(at - now)}" if at > now else f"{roughly(now - at)} ago"
+
+
+def since(text: str, now: datetime) -> datetime:
+    """Read `24h`, `30min`, `7d` as so long before now, or a day or time. Raises ValueError, one sentence."""
+    if found := _SPAN.fullmatch(text.strip()):
+        return now - timedelta(seconds=int(found[1]) * _LENGTHS[found[2]])
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 24h, 7d, 2026-11-20 or 2026-11-20T10:30:00+03:00") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+_FEW_MONTHS = "fewer than 3 months of partitions are ready"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -16,6 +18,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.subject}" + (f" ({self.role})" if self.role else "")
+
+    @property
+    def is_of_tenants(self) -> bool:
+        """Whether tenants' rows are not held apart; else it is about months."""
+        return self.problem != _FEW_MONTHS
 
 
 async def audit(connection: AsyncConnection) -> list[Finding]:
@@ -167,8 +174,8 @@ _CHECKS = (
     FROM our_function p
     WHERE NOT EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE setting LIKE 'search_path=%')
     """,
-    """
-    SELECT 'fewer than 3 months of partitions are ready', t.oid::regclass::text, NULL
+    f"""
+    SELECT '{_FEW_MONTHS}', t.oid::regclass::text, NULL
     FROM tenant_table t
     JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind = 'p'
     WHERE (SELECT count(*) FROM pg_catalog.pg_inherits i

@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 Sessions = async_sessionmaker[AsyncSession]
 
+MAX_OVERFLOW = 5  # connections beyond the pool's size, for a moment
+
 
 class UnsafeRole(Exception):
     """Row-level security would not hold for the role we are connected as. The message says how to mend it."""
@@ -16,7 +18,7 @@ def make_engine(
     url: str,
     *,
     pool_size: int = 5,
-    max_overflow: int = 5,
+    max_overflow: int = MAX_OVERFLOW,
     pool_recycle: int = 1800,
     null_pool: bool = False,
     pgbouncer: bool = False,

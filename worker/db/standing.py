@@ -1,0 +1,65 @@
+"""How slices stand, for people: in what condition each is, and since when it is behind."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+PROBLEMS = ("organization paused", "account paused", "paused", "quarantined", "unavailable", "failing", "overdue")
+
+# The first that is true. Whoever pauses comes first: what is below it is not asked meanwhile.
+CONDITION = """
+CASE WHEN o.status <> 'active' THEN 'organization paused'
+     WHEN a.status <> 'active' THEN 'account paused'
+     WHEN s.state <> 'active' THEN s.state
+     WHEN s.lease_until > now() THEN 'running'
+     WHEN s.attempts > 0 AND s.last_error IS NOT NULL THEN 'failing'
+     WHEN s.not_before > now() THEN 'waiting'
+     WHEN s.next_due_at IS NULL THEN 'idle'
+     WHEN s.next_due_at < now() - interval '5 minutes' THEN 'overdue'
+     WHEN s.next_due_at <= now() THEN 'due'
+     ELSE 'ok' END
+"""
+
+_STANDING = f"""
+SELECT o.name AS organization, o.id AS organization_id, a.name AS account, a.id AS marketplace_account_id,
+       s.marketplace, a.status AS account_status, a.status_reason AS account_status_reason, s.stream, s.slice, s.lane,
+       s.state, {CONDITION} AS condition, s.next_due_at, s.not_before, s.lease_until, s.attempts, s.last_success_at,
+       s.last_error, CASE WHEN s.lane = 'live' AND s.state <> 'retired'
+           THEN greatest(now() - coalesce(s.last_success_at + s."interval", s.created_at), interval '0') END AS lag
+FROM collect.stream_state s
+JOIN core.marketplace_account a ON a.organization_id = s.organization_id AND a.id = s.marketplace_account_id
+JOIN core.organization o ON o.id = s.organization_id
+WHERE (CAST(:accounts AS uuid[]) IS NULL OR a.id = ANY(:accounts))
+  AND (CAST(:marketplace AS text) IS NULL OR s.marketplace = :marketplace)
+  AND (CAST(:stream AS text) IS NULL OR s.stream = :stream)
+  AND (s.state <> 'retired' OR CAST(:stream AS text) IS NOT NULL)
+"""
+
+_WANTED = "WHERE CAST(:conditions AS text[]) IS NULL OR condition = ANY(:conditions)"
+
+# `lag`: for how long a slice has been due, by its interval, without being brought up to date.
+# A row for each account and condition: ten thousand for a hundred thousand slices.
+SUMMARY = text(f"""
+WITH standing AS ({_STANDING})
+SELECT organization, organization_id, marketplace, account, marketplace_account_id, condition, count(*) AS slices,
+       max(lag) AS lag
+FROM standing {_WANTED}
+GROUP BY organization, organization_id, marketplace, account, marketplace_account_id, condition
+""")
+
+# The last run is looked up for the rows that are shown only. Times are told, so that months are left out.
+SLICES = text(f"""
+WITH standing AS ({_STANDING}), shown AS (
+    SELECT * FROM standing {_WANTED}
+    ORDER BY organization, marketplace, account, stream, slice, lane LIMIT :limit
+)
+SELECT shown.*, run.id AS last_run_id, run.finished_at AS last_run_at, run.outcome AS last_run_outcome
+FROM shown LEFT JOIN LATERAL (
+    SELECT r.id, r.finished_at, r.outcome FROM collect.run r
+    WHERE r.organization_id = shown.organization_id AND r.marketplace_account_id = shown.marketplace_account_id
+      AND r.stream = shown.stream AND r.slice = shown.slice AND r.lane = shown.lane
+      AND r.started_at >= :runs_since AND r.started_at < :runs_until
+    ORDER BY r.started_at DESC LIMIT 1
+) run ON true
+ORDER BY organization, marketplace, account, stream, slice, lane
+""")
