@@ -36,7 +36,8 @@ def log_slow_queries(engine: AsyncEngine, *, over: float, noticed: Callable[[], 
         tell(connection, statement, None)
 
     def fail(context: ExceptionContext) -> None:
-        tell(context.connection, context.statement, type(context.original_exception).__name__)
+        error = context.original_exception
+        tell(context.connection, context.statement, type(error.__cause__ or error).__name__)  # the driver's own
 
     event.listen(engine.sync_engine, "before_cursor_execute", begin)
     event.listen(engine.sync_engine, "after_cursor_execute", end)
