@@ -73,7 +73,8 @@ class Vitals:
                 await self._read()
                 self._read_at = time.monotonic()
         self._look_at_ourselves()
-        return Reply(200, self._metrics.text(), CONTENT_TYPE_LATEST)
+        # In a thread: writing some thousand lines would hold the loop for 30 ms.
+        return Reply(200, await asyncio.to_thread(self._metrics.text), CONTENT_TYPE_LATEST)
 
     async def feel_the_loop(self) -> None:
         """Measure, until cancelled, how late the loop is in coming back to us."""

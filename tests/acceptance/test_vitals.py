@@ -6,7 +6,9 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import time
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +19,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from collectors.stream import Secret
 from sandbox.ledger import Failure
 from tests.acceptance.test_survival import until, worker
 from tests.servers import Database
@@ -93,6 +96,19 @@ async def test_what_was_done_is_counted_and_names_no_tenant(stage: Stage, resour
     keys = [key for key in json.loads(stage.box.credentials("ozon", account.seller)).values() if len(key) > 6]
     for secret in (str(organization), str(account.id), account.seller, "Sunrise", *keys):
         assert secret not in text
+
+
+async def test_a_lease_that_was_lost_is_counted(stage: Stage, resources: Resources) -> None:
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
+    await schedule.reconcile(resources)
+
+    async def lose_the_lease(ref: str, fields: tuple[str, ...]) -> Secret:
+        await stage.change("UPDATE collect.stream_state SET lease_token = gen_random_uuid()")
+        return await resources.secret(ref, fields)
+
+    await run_all(replace(resources, secret=lose_the_lease), account, "warehouses")
+    assert resources.metrics.runs.labels("ozon", "warehouses", "lease lost")._value.get() == 1
+    assert await stage.value("SELECT count(*) FROM raw.payload") == 0
 
 
 async def test_one_of_many_processes_reads_the_figures_for_all(
@@ -198,9 +214,17 @@ async def test_a_worker_answers_on_its_port_until_it_stops(stage: Stage) -> None
         await until(ready, process=process)
         assert await asyncio.to_thread(get, "/healthz") == 200
         assert await asyncio.to_thread(get, "/metrics") == 200
+        assert await _is_alive(COLLECTOR_HTTP_ADDRESS=f"0.0.0.0:{port}")
         taken = stage.settings.model_copy(update={"http_address": HttpAddress("127.0.0.1", port)})
         with pytest.raises(CannotStart, match=rf"^the HTTP port 127\.0\.0\.1:{port} cannot be opened "):
             await run_worker(taken)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     assert await asyncio.to_thread(get, "/healthz") == 0
+    assert not await _is_alive(COLLECTOR_HTTP_ADDRESS=str(port))
+
+
+async def _is_alive(**environment: str) -> bool:
+    """Ask as the image's health check does."""
+    check = await asyncio.create_subprocess_exec(sys.executable, "-m", "worker.alive", env=environment, stderr=DEVNULL)
+    return await check.wait() == 0

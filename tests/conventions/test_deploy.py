@@ -14,7 +14,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from collectors.errors import CollectError
-from worker.http.fetch import Fetcher
+from worker.http.phases import DeadConnection, NotSent
+from worker.http.retry import NewKey
 from worker.metrics import FLEET, NAMESPACE, Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,8 +54,7 @@ def words(file: str) -> set[str]:
 
 
 def errors(kind: type[CollectError]) -> Iterator[str]:
-    """Name a kind of error and all narrower ones; worker.http has some of its own."""
-    assert Fetcher, "loads them"
+    """Name a kind of error and all narrower ones."""
     yield kind.__name__
     for narrower in kind.__subclasses__():
         yield from errors(narrower)
@@ -63,7 +63,11 @@ def errors(kind: type[CollectError]) -> Iterator[str]:
 # What a label can be, where it is one of a few words.
 VALUES: Mapping[tuple[str, str], set[str]] = {
     ("collector_runs_total", "outcome"): words("worker/jobs.py") | words("worker/db/endings.py"),
-    ("collector_requests_total", "outcome"): {"ok", *errors(CollectError)},
+    ("collector_requests_total", "outcome"): {
+        "ok",
+        *errors(CollectError),
+        *(kind.__name__ for kind in (DeadConnection, NotSent, NewKey)),
+    },
     ("collector_pool_connections", "state"): words("worker/vitals.py"),
     ("collector_proxies", "health"): words("worker/vitals.py"),
     ("collector_slices", "state"): {"active", "paused", "unavailable", "quarantined"},
@@ -86,7 +90,7 @@ def selectors(expression: promql.Expr) -> list[Any]:
 def complaints(text: str) -> list[str]:
     """Say what an expression asks for that is not there."""
     expression = promql.parse(text.replace("$marketplace", "ozon"))
-    said = []
+    said: list[str] = []
 
     def visit(part: promql.Expr) -> None:
         if isinstance(part, promql.AggregateExpr) and part.modifier is not None:

@@ -59,7 +59,7 @@ def test_signals_reach_the_collector_and_not_a_shell(instruction: str, expected:
 
 def test_the_health_check_needs_no_shell() -> None:
     (arguments,) = [arguments for name, arguments in _final_stage() if name == "HEALTHCHECK"]
-    assert json.loads(arguments.partition("CMD ")[2]) == ["collector", "worker", "--check"]
+    assert json.loads(arguments.partition("CMD ")[2]) == ["python", "-m", "worker.alive"]
 
 
 def test_every_package_in_the_image_is_checked_against_a_hash() -> None:
