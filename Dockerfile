@@ -4,11 +4,13 @@ FROM python:3.13-slim AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /src
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/collector
-COPY requirements/build.txt requirements/run.txt requirements/
+# LOCK=run-otel: with traces.
+ARG LOCK=run
+COPY requirements/build.txt requirements/run.txt requirements/run-otel.txt requirements/
 # Wheels only, each checked against its hash: building something would fetch what no lock holds.
 RUN /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
     && /opt/build/bin/pip --python /opt/collector/bin/python install \
-        --require-hashes --only-binary :all: -r requirements/run.txt
+        --require-hashes --only-binary :all: -r requirements/$LOCK.txt
 COPY pyproject.toml README.md ./
 COPY collectors collectors
 COPY worker worker

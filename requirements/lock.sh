@@ -20,3 +20,4 @@ lock dev.txt pyproject.toml requirements/build.in --constraint requirements/cons
 # What the image is built with and what runs in it: the versions that were tested, fewer of them.
 lock build.txt requirements/build.in --constraint requirements/dev.txt
 lock run.txt pyproject.toml --constraint requirements/dev.txt
+lock run-otel.txt pyproject.toml --extra otel --constraint requirements/dev.txt
