@@ -62,10 +62,13 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
         log.error("the worker's clock is wrong", skew=str(resources.clock.skew))
     run = _Run(resources, lease, stream, account)
     try:
-        async with heartbeat(resources, lease):
-            ending = await run.ending(proxies, stopping)
+        with resources.traces.span("run", marketplace=key.marketplace, stream=str(key), lane=key.lane) as note:
+            async with heartbeat(resources, lease):
+                ending = await run.ending(proxies, stopping)
+            note("outcome", ending.outcome)
     except LeaseLost as lost:
         run.release()
+        run.count("lease lost")
         log.warning("lease lost: what was not committed is dropped", slice=str(key), why=str(lost))
         return
     except asyncio.CancelledError:
@@ -139,6 +142,11 @@ class _Run:
         if self._fetch is not None:
             self._fetch.release()
 
+    def count(self, outcome: str) -> None:
+        """Count the run by what became of it."""
+        key, seconds = self._lease.key, time.monotonic() - self._began
+        self._resources.metrics.run_ended(key.marketplace, key.stream, outcome, seconds=seconds)
+
     async def end(self, ending: Ending) -> None:
         """Give the lease back, write the run down, say it in one line, and offer the next run if there is a wait."""
         key, fetch = self._lease.key, self._fetch
@@ -156,6 +164,7 @@ class _Run:
         self.release()
         sessions, months = self._resources.sessions, (record.started_at,)
         ours = await retry_conflicts(lambda: with_months(sessions, months, lambda: self._write(ending, record)))
+        self.count(ending.outcome if ours else "lease lost")
         log.info(
             "run",
             organization=str(key.organization_id),

@@ -17,6 +17,7 @@ from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Wi
 from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.partitions import with_months
+from worker.db.payloads import Written
 from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
@@ -154,10 +155,15 @@ class Keeping:
         batch, tally = self._batch, self._tally
         if not batch.moved:
             return
-        size = await retry_conflicts(self._commit_once)
+        key, resources = self._lease.key, self._resources
+        with resources.traces.span("commit", pages=len(batch.rows)):
+            written = await retry_conflicts(self._commit_once)
+        resources.metrics.kept(
+            key.marketplace, key.stream, rows=written.rows, same_as=written.same_as, size=written.new_bytes
+        )
         tally.pages += len(batch.rows)
         tally.records += sum(row.page.records or 0 for row in batch.rows)
-        tally.bytes += size
+        tally.bytes += written.bytes
         tally.walks += batch.completes
         tally.refused.clear()
         self._lease = dataclasses.replace(
@@ -171,14 +177,14 @@ class Keeping:
             since = await wanted_from(session, key) or self._resources.clock.now()
             return since, await earlier_walk(session, key, window) if begins else None
 
-    async def _commit_once(self) -> int:
+    async def _commit_once(self) -> Written:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
         return await with_months(self._resources.sessions, moments, self._transaction)
 
-    async def _transaction(self) -> int:
+    async def _transaction(self) -> Written:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            size = await self._batch.write(session, self._lease)
+            written = await self._batch.write(session, self._lease)
             await set_aside(session, self._lease.key, self._tally.refused)
-        return size
+        return written

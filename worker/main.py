@@ -23,6 +23,7 @@ from worker import schedule
 from worker.clock import Clock
 from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
+from worker.db.slow import log_slow_queries
 from worker.db.tenancy import system_transaction
 from worker.db.waits import Waits
 from worker.functions import FUNCTIONS, cron_jobs
@@ -32,11 +33,15 @@ from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
 from worker.logs import remember_secret
+from worker.metrics import Metrics
+from worker.port import PortUnavailable
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
 from worker.secrets import resolve
 from worker.settings import Settings
+from worker.traces import TracesUnavailable, tracing
+from worker.vitals import shown
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +62,11 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Open everything, refuse what must not run, and close it all on leaving. Raises CannotStart or SettingsError."""
     async with AsyncExitStack() as stack:
+        metrics = Metrics()
         engine = make_engine(settings.worker_postgres(), pool_size=settings.pool_size, pgbouncer=settings.pgbouncer)
         stack.push_async_callback(engine.dispose)
+        if settings.slow_query_seconds:
+            log_slow_queries(engine, over=settings.slow_query_seconds, noticed=metrics.slow_queries.inc)
         redis = make_redis(settings.redis(), ca_file=settings.ca_file)
         for password in (engine.url.password, settings.redis().password):
             remember_secret(password or "")  # a driver may quote it in a complaint
@@ -72,6 +80,10 @@ async def open_resources(
         await _warn_of_eviction(redis)
         sessions = make_sessions(engine)
         clock = clock or Clock()
+        try:
+            traces = await stack.enter_async_context(tracing(settings.otel_url))
+        except TracesUnavailable as error:
+            raise CannotStart(str(error)) from error
 
         fetcher = Fetcher(
             pools=Pools(trusted(settings.ca_file)),
@@ -80,15 +92,20 @@ async def open_resources(
             health=Health(redis),
             hosts=settings.hosts,
             now=clock.now,
+            metrics=metrics,
+            traces=traces,
         )
         stack.push_async_callback(fetcher.aclose)
         resources = Resources(
+            engine=engine,
             sessions=sessions,
             redis=redis,
             fetcher=fetcher,
             secret=resolve,
             streams=streams,
             clock=clock,
+            metrics=metrics,
+            traces=traces,
             partitions_ahead=settings.partitions_ahead,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -103,12 +120,20 @@ async def open_resources(
         yield resources
 
 
-async def run_worker(settings: Settings) -> None:
-    """Run a worker until it is told to stop. Raises CannotStart or SettingsError."""
-    async with open_resources(settings) as resources:
-        await schedule.keep_partitions_ahead(resources)
-        await schedule.reconcile(resources)
-        await run(build_worker(settings, resources))
+async def run_worker(settings: Settings, *, number: int = 0) -> None:
+    """Run a worker until it is told to stop. Raises CannotStart or SettingsError.
+
+    `number`: which of several processes with these settings it is, from 0; its HTTP port is that of the settings + it.
+    """
+    address = settings.http_address and settings.http_address.of_process(number)
+    try:
+        async with open_resources(settings) as resources, shown(address, resources) as vitals:
+            await schedule.keep_partitions_ahead(resources)
+            await schedule.reconcile(resources)
+            vitals.worker = build_worker(settings, resources)
+            await run(vitals.worker)
+    except PortUnavailable as error:
+        raise CannotStart(str(error)) from error
 
 
 def build_worker(settings: Settings, resources: Resources, *, handle_signals: bool = True) -> CollectorWorker:

@@ -6,23 +6,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collectors.stream import Marketplace, Secret, Stream
 from worker.clock import Clock
 from worker.db.engine import Sessions
 from worker.http.fetch import Fetcher
+from worker.metrics import Metrics
+from worker.traces import Traces
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Everything that is opened once per process."""
 
+    engine: AsyncEngine = field(repr=False)  # of the sessions, for its figures
     sessions: Sessions = field(repr=False)
     redis: ArqRedis = field(repr=False)
     fetcher: Fetcher = field(repr=False)
     secret: Callable[[str, tuple[str, ...]], Awaitable[Secret]] = field(repr=False)  # a reference → what it stands for
     streams: Mapping[str, Mapping[str, Stream]] = field(repr=False)  # by marketplace and name
     clock: Clock
+    metrics: Metrics = field(repr=False)
+    traces: Traces = field(repr=False)
     partitions_ahead: int
     worker: str  # this process's name, for the record of runs
 

@@ -31,7 +31,7 @@ _ITERATION_WITHIN = 5.0  # seconds; redis-py itself would try a silent server fo
 _CLOSE_WITHIN = 8.0  # seconds; with the wait for running jobs it stays under a container's grace of 40
 _LONGEST_BACKOFF = 5.0
 _MISSED_FOR = timedelta(minutes=1)
-_ALIVE_WITHIN = timedelta(seconds=30)  # three times the longest turn of a live loop, an iteration and a backoff
+ALIVE_WITHIN = timedelta(seconds=30)  # three times the longest turn of a live loop, an iteration and a backoff
 
 # arq leaves running jobs at the head of the queue, and its own claim asks for each of them in four round trips. This
 # one walks past them on the server. The keys are arq's, so that its stock workers and this one may share a queue.
@@ -123,6 +123,7 @@ class CollectorWorker(Worker):
         self.stopping = asyncio.Event()
         # arq takes the longest timeout of any job plus ten seconds, and never renews it.
         self.in_progress_timeout_s = in_progress_ttl.total_seconds()
+        self.turned_at = time.monotonic()  # when the loop that takes jobs last did so
         self._refreshed_at = 0.0
         self._health_file = health_file
         self._health_file_touched_at = 0.0
@@ -231,7 +232,7 @@ class CollectorWorker(Worker):
         self._failures, self._failure = 0, None
 
     def _touch_health_file(self) -> None:
-        now = time.monotonic()
+        self.turned_at = now = time.monotonic()
         if self._health_file is None or now - self._health_file_touched_at < 1:
             return
         self._health_file_touched_at = now
@@ -295,7 +296,7 @@ async def run(worker: CollectorWorker) -> None:
         await worker.close()
 
 
-def is_alive(health_file: Path, *, within: timedelta = _ALIVE_WITHIN) -> bool:
+def is_alive(health_file: Path, *, within: timedelta = ALIVE_WITHIN) -> bool:
     """Whether the loop of the worker that touches this file is alive. It may be so without Redis."""
     try:
         age = time.time() - health_file.stat().st_mtime

@@ -15,6 +15,8 @@ import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.port import HttpAddress, http_address
+
 _PREFIX = "COLLECTOR_"
 _POSTGRES_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -114,6 +116,10 @@ def _query(parts: SplitResult, *, known: tuple[str, ...]) -> dict[str, str]:
     return dict(pairs)
 
 
+def _read_http_address(value: object) -> object:
+    return http_address(str(value)) if isinstance(value, str | int) else value
+
+
 def _read_hosts(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -141,6 +147,18 @@ def _check_address_teller(url: str) -> str:
     parts = _split(url)
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
         raise ValueError("must begin with https:// and name a host, without user and password")
+    return url.strip()
+
+
+def _check_otel_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise ValueError(
+            "must begin with http:// or https:// and name a host, without user and password, "
+            "as in http://127.0.0.1:4318/v1/traces"
+        )
     return url.strip()
 
 
@@ -211,6 +229,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     health_file: Path = Field(default_factory=_own_health_file)
     """Touched by the worker's loop; `collector worker --check` looks at its age."""
+
+    http_address: Annotated[HttpAddress | None, NoDecode, BeforeValidator(_read_http_address)] = None
+    """Where a worker answers /healthz, /readyz and /metrics; None: nowhere."""
+    slow_query_seconds: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """A statement that takes longer is logged; 0: none is."""
+    otel_url: Annotated[str | None, AfterValidator(_check_otel_url)] = None
+    """Where traces are sent by OTLP over HTTP; None: there are none."""
 
     @field_validator("database_url", "owner_database_url")
     @classmethod

@@ -59,7 +59,7 @@ def test_signals_reach_the_collector_and_not_a_shell(instruction: str, expected:
 
 def test_the_health_check_needs_no_shell() -> None:
     (arguments,) = [arguments for name, arguments in _final_stage() if name == "HEALTHCHECK"]
-    assert json.loads(arguments.partition("CMD ")[2]) == ["collector", "worker", "--check"]
+    assert json.loads(arguments.partition("CMD ")[2]) == ["python", "-m", "worker.alive"]
 
 
 def test_every_package_in_the_image_is_checked_against_a_hash() -> None:
@@ -115,12 +115,12 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     dev = {_name(requirement) for requirement in project["dependency-groups"]["dev"]}
     build = {_name(requirement) for requirement in project["build-system"]["requires"]}
     locked = {path.stem: _locked(path).keys() for path in HASHED}
-    assert runtime <= locked["run"]
+    assert runtime <= locked["run"] < locked["run-otel"]
     assert runtime | extra | dev | build <= locked["dev"]
     assert build <= locked["build"]
 
 
-@pytest.mark.parametrize("name", ["run.txt", "build.txt"])
+@pytest.mark.parametrize("name", ["run.txt", "run-otel.txt", "build.txt"])
 def test_the_image_runs_the_versions_that_were_tested(name: str) -> None:
     tested = _locked(ROOT / "requirements" / "dev.txt").items()
     assert _locked(ROOT / "requirements" / name).items() <= tested

@@ -153,3 +153,14 @@ def test_home_follows_xdg_and_bears_an_empty_home(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLLECTOR_HOME", "~/here")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load().home == tmp_path / "here"
+
+
+def test_where_a_worker_answers_and_where_traces_go_are_checked() -> None:
+    assert load().http_address is None
+    assert load().otel_url is None
+    assert str(load(http_address="0.0.0.0:9464").http_address) == "0.0.0.0:9464"
+    with pytest.raises(SettingsError, match=r"^COLLECTOR_HTTP_ADDRESS must be a port or an address with one, as in"):
+        load(http_address="http://here")
+    with pytest.raises(SettingsError, match=r"^COLLECTOR_OTEL_URL must begin with http:// or https://") as refused:
+        load(otel_url=f"https://user:{ENCODED}@otel/v1/traces")
+    assert ENCODED not in str(refused.value)

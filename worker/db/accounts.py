@@ -43,6 +43,11 @@ SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, ma
 FROM core.proxy WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
 """)
 
+_EVERY_PROXY = text("""
+SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, max_accounts AS most_accounts
+FROM core.proxy WHERE status = 'active' ORDER BY name
+""")
+
 _PAUSE = text("""
 UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason
 WHERE organization_id = :organization_id AND id = :account_id
@@ -61,6 +66,10 @@ async def load_proxies(session: AsyncSession, proxy_group: str | None) -> list[P
         return []
     rows = await session.execute(_PROXIES, {"proxy_group": proxy_group})
     return [ProxyRow(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def load_every_proxy(session: AsyncSession) -> list[ProxyRow]:
+    return [ProxyRow(**row._mapping) for row in await session.execute(_EVERY_PROXY)]  # noqa: SLF001
 
 
 async def pause_account(session: AsyncSession, key: SliceKey, reason: str) -> None:

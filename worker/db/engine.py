@@ -1,13 +1,23 @@
 """Engines: the only place where a connection to PostgreSQL is configured, and the check of who we are on it."""
 
+from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import NullPool, make_url, text
+from sqlalchemy import NullPool, QueuePool, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine  # noqa: TID251 - this is that place
 
 Sessions = async_sessionmaker[AsyncSession]
 
 MAX_OVERFLOW = 5  # connections beyond the pool's size, for a moment
+
+
+@dataclass(frozen=True)
+class PoolFigures:
+    """Connections of one engine: it may have `most`, has `in_use` and `idle` ones."""
+
+    most: int
+    in_use: int
+    idle: int
 
 
 class UnsafeRole(Exception):
@@ -57,6 +67,12 @@ def make_engine(
 def _as_it_is(document: str) -> str:
     """`json` goes in and comes out as text: parsing it would change numbers and lose duplicate keys."""
     return document
+
+
+def pool_figures(engine: AsyncEngine) -> PoolFigures:
+    pool = engine.pool
+    assert isinstance(pool, QueuePool), "an engine without a pool has no figures"
+    return PoolFigures(most=pool.size() + pool._max_overflow, in_use=pool.checkedout(), idle=pool.checkedin())  # noqa: SLF001 - nothing public tells it
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

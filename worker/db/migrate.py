@@ -1,5 +1,6 @@
 """Bring a database to the revision of this version, and refuse to work with any other."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -27,7 +28,7 @@ def downgrade(owner_url: str, revision: str) -> None:
 
 async def require_current(connection: AsyncConnection) -> None:
     """Raise NotMigrated unless the database is at the newest revision that we know."""
-    needed = ScriptDirectory.from_config(_config()).get_current_head()
+    needed = _newest()
     readable = (await connection.execute(_MAY_READ_REVISION)).scalar_one_or_none()
     if readable is False:
         role = (await connection.execute(text("SELECT current_user"))).scalar_one()
@@ -41,6 +42,12 @@ async def require_current(connection: AsyncConnection) -> None:
         raise NotMigrated(
             f"the database is at revision {found or 'none'}, this version needs {needed}: run `collector migrate`"
         )
+
+
+@cache
+def _newest() -> str | None:
+    # Every migration is imported for it, and it does not change while we run.
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 # No row where there is no such table. to_regclass would fail for a role that may not look into the schema.

@@ -336,6 +336,12 @@ class Quarantined(Table):
     __table_args__ = (
         _of_account(),
         Index("quarantine_stream_idx", "organization_id", "marketplace_account_id", "stream", "slice", "at"),
+        Index(
+            "quarantine_open_idx",
+            "marketplace",
+            "stream",
+            postgresql_where=text("replayed_at IS NULL AND dropped_at IS NULL"),
+        ),
         {"schema": "collect"},
     )
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from worker.db.engine import Sessions
@@ -89,8 +90,13 @@ async def with_months(sessions: Sessions, moments: Iterable[datetime], attempt: 
 
 async def months_ahead(sessions: Sessions, now: datetime) -> int:
     """How many whole months after the one of `now` every table has, without a gap. -1: not even that of `now`."""
+    return whole_months(await list_partitions(sessions), now)
+
+
+def whole_months(partitions: Iterable[Partition], now: datetime) -> int:
+    """How many whole months after the one of `now` every table has among these, as `months_ahead`."""
     covered: dict[str, set[date]] = {table: set() for table in PARTITIONED}
-    for partition in await list_partitions(sessions):
+    for partition in partitions:
         covered[partition.table].add(partition.since.astimezone(UTC).date())
     ahead = -1
     while all(_month_after(now, ahead + 1) in months for months in covered.values()):
@@ -101,8 +107,12 @@ async def months_ahead(sessions: Sessions, now: datetime) -> int:
 async def list_partitions(sessions: Sessions) -> list[Partition]:
     """Every month of every partitioned table, by table and time."""
     async with system_transaction(sessions) as session:
-        rows = (await session.execute(_LIST)).all()
-    return [Partition(*row) for row in rows]
+        return await read_partitions(session)
+
+
+async def read_partitions(session: AsyncSession) -> list[Partition]:
+    """The same, in the caller's transaction."""
+    return [Partition(*row) for row in await session.execute(_LIST)]
 
 
 async def _ensure_month(sessions: Sessions, month: date, sleep: Callable[[float], Awaitable[None]]) -> int:

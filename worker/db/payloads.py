@@ -73,28 +73,43 @@ class _Twin(NamedTuple):
     in_parts: bool
 
 
-async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> int:
-    """Insert the pages, in a number of statements that does not grow with them; return the bytes of their bodies.
+@dataclass(kw_only=True)
+class Written:
+    """What was inserted: rows, those of them that point at an equal one, and bytes of bodies."""
+
+    rows: int = 0
+    same_as: int = 0
+    bytes: int = 0  # of all bodies
+    new_bytes: int = 0  # of those that are stored
+
+
+async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> Written:
+    """Insert the pages, in a number of statements that does not grow with them.
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
     it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
     the refused one as bytes. A file on disk goes in part by part.
     """
+    written = Written(bytes=sum(row.page.answer.size for row in rows))
     if not rows:
-        return 0
+        return written
     twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
     prepared: list[tuple[PageRow, dict[str, Any]]] = []
     for row in rows:
         columns = _columns(key, row, walk)
         if row.id in twins:
             prepared += [(row, _pointer(columns, twin)) for twin in twins[row.id]]
-        elif row.page.answer.spool is not None:
-            await _insert_parts(session, columns, row.page.answer.spool)
+            written.same_as += len(twins[row.id])
+            continue
+        written.new_bytes += row.page.answer.size
+        if row.page.answer.spool is not None:
+            written.rows += await _insert_parts(session, columns, row.page.answer.spool)
         else:
             prepared.append((row, _whole(columns, row.page)))
     if prepared:
         await _insert_rows(session, prepared)
-    return sum(row.page.answer.size for row in rows)
+    written.rows += len(prepared)
+    return written
 
 
 async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, dict[str, Any]]]) -> None:
@@ -108,12 +123,13 @@ async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, 
             await _insert_alone(session, row, values)
 
 
-async def _insert_parts(session: AsyncSession, columns: dict[str, Any], spool: Spooled) -> None:
+async def _insert_parts(session: AsyncSession, columns: dict[str, Any], spool: Spooled) -> int:
     number = 0
     async with aclosing(spool.parts()) as parts:
         async for part in parts:
             await session.execute(_INSERT, [_part(columns, number) | {"body": part, "body_reason": A_FILE}])
             number += 1
+    return number
 
 
 async def _insert_alone(session: AsyncSession, row: PageRow, value: dict[str, Any]) -> None:

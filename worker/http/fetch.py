@@ -37,6 +37,8 @@ from worker.http.retry import NewKey, may_help, repeating
 from worker.http.scripts import Keyed
 from worker.http.targets import Target, target
 from worker.http.task import Task
+from worker.metrics import Metrics
+from worker.traces import NO_TRACES, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +65,8 @@ class Fetcher:
     known: Hosts = field(default_factory=Hosts)
     now: Callable[[], datetime]  # by the database's clock
     sleep: Sleep = asyncio.sleep
+    metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = NO_TRACES
 
     async def aclose(self) -> None:
         await self.pools.aclose()
@@ -100,7 +104,8 @@ class AccountFetch:
             marketplace=self.stream.marketplace.name,
             waited_before=self.seconds_waited,
         )
-        return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
+        with self.fetcher.traces.span("request", host=request.host, path=request.path):
+            return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
 
     def _may_help(self, error: BaseException, task: Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
@@ -116,6 +121,10 @@ class AccountFetch:
 
     def _addressed(self, request: Request) -> Target:
         return target(request, self.stream.marketplace, self.secret, hosts=self.fetcher.hosts, now=self.fetcher.now)
+
+    @property
+    def _of_stream(self) -> tuple[str, str]:
+        return self.stream.marketplace.name, self.stream.name
 
     @property
     def is_waited_for(self) -> bool:
@@ -167,18 +176,20 @@ class AccountFetch:
         return await self._send(task, proxy)
 
     async def _send(self, task: Task, proxy: Proxy | None) -> Answer:
-        limits = self.fetcher.limits
+        limits, metrics = self.fetcher.limits, self.fetcher.metrics
         keys = self._keys(task.request, proxy)
         token_type = self.stream.marketplace.token_type(self.secret, task.request)
-        async with limits.turn(keys, token_type, wait=self._wait, max_wait=self._patience(task)) as turn:
-            with self.fetcher.known.trying(task.request.host):
-                try:
-                    answer = await self._exchange(task, proxy)
-                except (NotSent, NoConnection, OtherProxy):  # no connection came up
-                    turn.unsent()
-                    raise
-                await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
-                await self._heed(task, proxy, answer, keys)
+        with metrics.turn(self.stream.marketplace.name) as came:
+            async with limits.turn(keys, token_type, wait=self._wait, max_wait=self._patience(task)) as turn:
+                came()
+                with self.fetcher.known.trying(task.request.host), metrics.request(*self._of_stream):
+                    try:
+                        answer = await self._exchange(task, proxy)
+                    except (NotSent, NoConnection, OtherProxy):  # no connection came up
+                        turn.unsent()
+                        raise
+                    await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
+                    await self._heed(task, proxy, answer, keys)
         return answer
 
     async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
@@ -278,4 +289,5 @@ class AccountFetch:
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.seconds_waited += seconds
+            self.fetcher.metrics.waits.labels(*self._of_stream).inc(seconds)
             await self.fetcher.sleep(seconds)

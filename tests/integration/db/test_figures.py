@@ -1,0 +1,140 @@
+"""The figures of the fleet, counted over all tenants; and slow statements in the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from structlog.testing import capture_logs
+
+from tests.integration.db.rows import Tenant, row_of, table_named
+from tests.servers import Database
+from worker.db.engine import Sessions, make_engine, pool_figures
+from worker.db.figures import read_figures
+from worker.db.slow import log_slow_queries
+
+STATE = table_named("collect.stream_state")
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+
+
+async def stand(admin: AsyncConnection, tenant: Tenant, stream: str, **columns: object) -> None:
+    """Put a stream into a state: not due, and its last success half an hour ago, unless `columns` say otherwise."""
+    usual = {"next_due_at": NOW + HOUR, "last_success_at": NOW - HOUR / 2, "interval": HOUR}
+    await admin.execute(insert(STATE).values(row_of(STATE, tenant, stream=stream) | usual | columns))
+
+
+async def figures(sessions: Sessions) -> dict[tuple[str, ...], float]:
+    found, _ = await read_figures(sessions, datetime.now(UTC))
+    return {(figure.name, *figure.labels): figure.value for figure in found}
+
+
+async def test_what_is_due_and_late_is_counted_over_all_tenants(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    mine, theirs = tenants
+    await stand(admin, mine, "orders", next_due_at=NOW - HOUR, last_success_at=NOW - 3 * HOUR)
+    await stand(admin, theirs, "orders", next_due_at=NOW - 2 * HOUR, last_success_at=NOW - 9 * HOUR)
+    await stand(admin, mine, "sales", next_due_at=NOW - 9 * HOUR, not_before=NOW - HOUR)
+    await stand(admin, mine, "put off", next_due_at=NOW - HOUR, not_before=NOW + HOUR)
+    await stand(admin, mine, "leased", next_due_at=NOW - HOUR, lease_token=uuid4(), lease_until=NOW + HOUR)
+    await stand(admin, mine, "set aside", next_due_at=NOW - HOUR, state="quarantined", last_success_at=NOW - 99 * HOUR)
+    await stand(admin, mine, "history", lane="backfill", last_success_at=NOW - 99 * HOUR)
+    found = await figures(sessions)
+    due = {key[2]: value for key, value in found.items() if key[0] == "due_slices"}
+    ages = {key[2]: value / 3600 for key, value in found.items() if key[0] == "due_age_seconds"}
+    lags = {key[2]: value / 3600 for key, value in found.items() if key[0] == "lag_seconds"}
+    assert due == {"orders": 2, "sales": 1}
+    assert ages == pytest.approx({"orders": 2, "sales": 1}, abs=0.1)
+    assert lags == pytest.approx({"orders": 8, "sales": 0, "put off": 0, "leased": 0}, abs=0.1)
+    states = {key[2]: value for key, value in found.items() if key[0] == "slices"}
+    assert states == {"active": 6, "quarantined": 1}
+    assert found["partitions_ahead_months",] >= 1
+    assert found["table_bytes", "raw.payload"] > 0
+
+
+async def test_who_is_paused_is_not_late(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    for tenant in tenants:
+        await stand(admin, tenant, "orders", next_due_at=NOW - HOUR, last_success_at=NOW - 9 * HOUR)
+    organization, account = table_named("core.organization"), table_named("core.marketplace_account")
+    await admin.execute(update(account).where(account.c.id == tenants[0].account_id).values(status="paused"))
+    await admin.execute(
+        update(organization).where(organization.c.id == tenants[1].organization_id), {"status": "paused"}
+    )
+    found = await figures(sessions)
+    assert {key for key in found if key[0] in {"due_slices", "lag_seconds", "slices"}} == set()
+    assert found["accounts", "wildberries", "paused"] == 2
+
+
+async def test_refused_answers_count_until_somebody_has_dealt_with_them(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    table = table_named("collect.quarantine")
+    for tenant, changes in ((tenants[0], {}), (tenants[1], {}), (tenants[0], {"dropped_at": NOW})):
+        await admin.execute(insert(table).values(row_of(table, tenant) | changes))
+    assert (await figures(sessions))["quarantine_open", "wildberries", "orders"] == 2
+
+
+async def test_the_day_that_a_key_expires_is_told_where_it_is_known(
+    sessions: Sessions, database: Database, tenants: tuple[Tenant, Tenant]
+) -> None:
+    assert not [key for key in await figures(sessions) if key[0] == "key_expires_days"]
+    async with database.connect("postgres") as owner:
+        await owner.execute("ALTER TABLE core.marketplace_account ADD COLUMN IF NOT EXISTS key_expires_at timestamptz")
+        await owner.execute("GRANT SELECT (key_expires_at) ON core.marketplace_account TO collector_scheduler")
+        for tenant, days in zip(tenants, (30, 3), strict=True):
+            await owner.execute(
+                "UPDATE core.marketplace_account SET key_expires_at = $2 WHERE id = $1",
+                tenant.account_id,
+                NOW + timedelta(days=days),
+            )
+    assert (await figures(sessions))["key_expires_days", "wildberries"] == pytest.approx(3, abs=0.1)
+
+
+async def test_the_role_for_metrics_may_ask_and_no_tenant_is_named(
+    database: Database, filled: tuple[Tenant, Tenant]
+) -> None:
+    async with database.connect("collector_metrics") as connection:
+        rows = await connection.fetch("SELECT * FROM collect.figures()")
+    told = str(rows)
+    assert rows
+    for tenant in filled:
+        assert str(tenant.organization_id) not in told
+        assert str(tenant.account_id) not in told
+
+
+async def test_a_slow_statement_is_logged_by_its_text_without_its_values(database: Database) -> None:
+    engine, noticed = make_engine(database.worker_url, null_pool=True), []
+    log_slow_queries(engine, over=0.05, noticed=lambda: noticed.append(1))
+    async with engine.begin() as connection:
+        with capture_logs() as logs:
+            await connection.execute(text("SELECT 1"))
+            await connection.execute(
+                text("SELECT  pg_sleep(:nap),\n  CAST(:key AS text)"), {"nap": 0.06, "key": "s3cret"}
+            )
+            await connection.execute(text("SET statement_timeout = 80"))
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT pg_sleep(9)"))
+    slow = [event for event in logs if event["event"] == "slow query"]
+    assert [event["sql"] for event in slow] == [
+        "SELECT pg_sleep($1), CAST($2 AS text)",
+        "SELECT pg_sleep(9)",
+    ]
+    assert [event["error"] for event in slow] == [None, "QueryCanceledError"]
+    assert slow[0]["seconds"] >= 0.05
+    assert len(noticed) == 2
+    assert "s3cret" not in str(logs)
+
+
+async def test_the_pool_tells_what_is_in_use(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT 1")
+        used = pool_figures(engine)
+    assert (used.most, used.in_use, used.idle) == (1, 1, 0)
+    assert (pool_figures(engine).in_use, pool_figures(engine).idle) == (0, 1)
