@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,28 +57,23 @@ class RecordLines:
     stream: Stream
     skipped: int = 0  # pages, and parts of files
 
-    def of(self, row: Row) -> Iterator[bytes]:
-        """Yield the lines of a page. One that is not JSON, or only to a lenient eye, is skipped and counted."""
+    def of(self, row: Row) -> list[bytes]:
+        """Return the lines of a page. One that is not JSON, or only to a lenient eye, is skipped and counted."""
         body = row["body"] if row["payload"] is None else row["payload"].encode()
-        try:
-            records = self._records(body or b"") if row["file_name"] is None else []
-        except Unreadable:
-            records = []
+        records = self._records((body or b"").translate(None, _BREAKS)) if row["file_name"] is None else []
         if not records and row["record_count"] != 0:
             self.skipped += 1
-        for record in records:
-            yield _without_breaks(record) + b"\n"
+        return [b"%b\n" % record for record in records]
 
     def _records(self, body: bytes) -> list[msgspec.Raw]:
         if self.stream.records is None:
             return [msgspec.Raw(body)] if self.stream.one_record and body else []
-        records = rows_in(body, self.stream.records)
-        return records if all(isinstance(record, msgspec.Raw) for record in records) else []
+        try:
+            records = rows_in(body, self.stream.records)
+        except Unreadable:
+            return []
+        return records if isinstance(records[0] if records else None, msgspec.Raw) else []
 
 
 def _on_one_line(document: str) -> msgspec.Raw:
     return msgspec.Raw(document.encode().translate(None, _BREAKS))
-
-
-def _without_breaks(record: msgspec.Raw) -> bytes:
-    return bytes(record).translate(None, _BREAKS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from worker.cli.lines import RecordLines, page_line
 from worker.cli.opening import as_worker, with_servers
 from worker.cli.tables import console
 from worker.cli.whose import accounts_in, organization_named
+from worker.cli.words import number
 from worker.client import parse_window
 from worker.db.bronze import Range, Revealed, Row, horizon, reading, server_time, stored_pages
 from worker.db.records_sql import records_query, records_view
@@ -136,24 +137,22 @@ async def _read(settings: Settings, asked: _Asked) -> None:
         await _write(pages, lines if asked.records else None, asked.limit)
     err = console(stderr=True)
     if lines.skipped:
-        err.print(f"{lines.skipped} pages hold no JSON that could be taken apart: read them without --records.")
+        held = "1 page holds" if lines.skipped == 1 else f"{number(lines.skipped)} pages hold"
+        err.print(f"{held} no JSON that can be taken apart: without --records all is told.")
     if revealed is not None:
         err.print(f"Go on with --since-xid {revealed.before}")
 
 
 async def _write(pages: AsyncGenerator[Row, None], records: RecordLines | None, limit: int | None) -> None:
-    out, left = sys.stdout.buffer, limit
+    written = 0
     async with aclosing(pages):
         async for row in pages:
-            for line in _lines(row, records):
-                out.write(line)
-                left = None if left is None else left - 1
-                if left == 0:
-                    return
-
-
-def _lines(row: Row, records: RecordLines | None) -> Iterator[bytes]:
-    return iter((page_line(row),)) if records is None else records.of(row)
+            lines = [page_line(row)] if records is None else records.of(row)
+            lines = lines if limit is None else lines[: limit - written]
+            sys.stdout.buffer.writelines(lines)
+            written += len(lines)
+            if written == limit:
+                return
 
 
 def sql(

@@ -49,9 +49,10 @@ def run(settings: Settings, asked: Asked) -> None:
 async def _run(settings: Settings, asked: Asked) -> tuple[int, int]:
     organizations = await organizations_named(settings, asked.organization, asked.account)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    err = console(stderr=True)
     rows = differences = 0
     async with as_worker(settings) as sessions:
-        with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             for count, organization in enumerate(organizations, start=1):
                 async with reading(sessions, organization) as session:
                     wanted = await _wanted(session, organization, asked)
