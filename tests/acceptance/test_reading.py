@@ -49,6 +49,18 @@ def test_records_are_told_as_the_marketplace_wrote_them(ready: Collector, databa
     assert len(ready("read", "--stream", PRICES, *by_name, "--all-versions").out.splitlines()) == 6
 
 
+def test_a_reader_who_is_no_worker_reads_its_own_rows(
+    ready: Collector, database: Database, key: SliceKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(database, key, (WITH_NUL, 1))
+    monkeypatch.setenv("COLLECTOR_DATABASE_URL", database.url("collector_reader"))
+    asked = ("--stream", PRICES, "--from", LONG_AGO, "--account", str(key.account_id))
+    said = ready("read", *asked, "--org", str(key.organization_id), "--records")
+    assert (said.code, said.out) == (0, '{"nmID": 3, "name": "\\u0000"}\n'), said.err
+    assert ready("verify", *asked, "--org", str(key.organization_id)).code == 0
+    refused(ready("read", *asked), "a reader may not ask whose an account is")
+
+
 def test_a_page_is_told_with_what_was_asked_and_its_payload_untouched(
     ready: Collector, database: Database, key: SliceKey
 ) -> None:

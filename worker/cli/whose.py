@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from worker.cli.errors import Refused
 from worker.cli.opening import as_admin, as_worker
 from worker.db.administration import find_organization, list_organizations
-from worker.db.bronze import accounts_of, organization_of
+from worker.db.bronze import accounts_of, may_locate, organization_of
 from worker.db.tenancy import system_transaction
 from worker.settings import Settings
 
@@ -25,6 +25,8 @@ async def organization_named(settings: Settings, organization: str | None, accou
     if account is None:
         raise Refused("say whose pages: --organization, or --account")
     async with as_worker(settings) as sessions, system_transaction(sessions) as session:
+        if not await may_locate(session):
+            raise Refused("a reader may not ask whose an account is: say --organization with its id")
         found = await organization_of(session, account)
     if found is None:
         raise Refused(f"no account has the id {account}: `collector account list` shows those there are")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from worker.db.engine import Sessions
@@ -21,11 +21,21 @@ Row = Mapping[str, Any]
 _STATEMENT_TIMEOUT = timedelta(minutes=10)
 _IDLE_TIMEOUT = timedelta(hours=1)
 
-# By PostgreSQL's own numbers: a page's parts come together, and in their order.
-_ORDER = "p.fetched_at, coalesce(p.parts_id, p.id), p.part"
+_AT_ONCE = 32  # rows, if together they are small
+_SMALL = 64 << 10  # bytes as PostgreSQL stores them; lz4 makes at most 255 times as many of them
+
+# A file's parts come together, and in their order. Each row tells how large those behind it are.
+_IN_ORDER = """
+SELECT page.*, sum(coalesce(pg_column_size(page.payload), pg_column_size(page.body), 0)) OVER (
+    ORDER BY page.fetched_at, coalesce(page.parts_id, page.id), page.part
+    ROWS BETWEEN 1 FOLLOWING AND {at_once} FOLLOWING) AS ahead
+FROM ({sql}) page
+ORDER BY page.fetched_at, coalesce(page.parts_id, page.id), page.part
+"""
 
 _NOW = text("SELECT clock_timestamp()")
 _HORIZON = text("SELECT pg_snapshot_xmin(pg_current_snapshot())")
+_MAY_LOCATE = text("SELECT has_function_privilege('collect.locate_account(uuid)', 'EXECUTE')")
 _LOCATE = text("SELECT collect.locate_account(:account)")
 
 _ACCOUNTS = text("""
@@ -97,8 +107,13 @@ async def horizon(session: AsyncSession) -> int:
     return int((await session.execute(_HORIZON)).scalar_one())
 
 
+async def may_locate(session: AsyncSession) -> bool:
+    """Whether our role may ask `organization_of`: the worker's may, a reader's may not."""
+    return bool((await session.execute(_MAY_LOCATE)).scalar_one())
+
+
 async def organization_of(session: AsyncSession, account: UUID) -> UUID | None:
-    """Find whose account it is. Needs no tenant; the worker's role may ask."""
+    """Find whose account it is. Needs no tenant."""
     found: UUID | None = (await session.execute(_LOCATE, {"account": account})).scalar_one_or_none()
     return found
 
@@ -112,7 +127,7 @@ async def accounts_of(session: AsyncSession, *, marketplace: str | None, account
 def stored_pages(
     session: AsyncSession, wanted: Range, *, revealed: Revealed | None = None, all_versions: bool = False
 ) -> AsyncGenerator[Row, None]:
-    """Yield the rows of `raw.page` by the time they were fetched, as they stand now; one is in memory at a time.
+    """Yield the rows of `raw.page` by the time they were fetched, as they stand now; a large one alone in memory.
 
     Superseded pages only with `all_versions`. The parts of a file are a row each.
     """
@@ -122,20 +137,26 @@ def stored_pages(
     if revealed is not None:
         conditions.append("p.visible_xid >= :revealed_since AND p.visible_xid < :revealed_before")
         values |= {"revealed_since": revealed.since, "revealed_before": revealed.before}
-    sql = f"{_PAGES} WHERE {' AND '.join(conditions)} ORDER BY {_ORDER}"
-    return one_by_one(session, "pages", sql, values)
+    return in_order(session, "pages", f"{_PAGES} WHERE {' AND '.join(conditions)}", values)
 
 
-async def one_by_one(
+async def in_order(
     session: AsyncSession, cursor: Literal["pages", "stored"], sql: str, values: Mapping[str, Any]
 ) -> AsyncGenerator[Row, None]:
-    """Yield the rows of a query, which sees the database as it is now, with one in memory at a time.
+    """Yield the rows that a query finds now, by the time they were fetched, with one large body in memory at a time.
 
-    SQLAlchemy's own streaming takes fifty at a time, and a page may have 64 MB. Two queries that are under way need
-    cursors of different names.
+    SQLAlchemy's own streaming takes fifty rows at a time, and each may have 64 MB. Queries that are under way together
+    need cursors of different names.
     """
-    await session.execute(text(f"DECLARE {cursor} NO SCROLL CURSOR FOR {sql}"), values)
-    following = text(f"FETCH NEXT FROM {cursor}")
-    while (row := (await session.execute(following)).mappings().one_or_none()) is not None:
-        yield dict(row)
+    query = _IN_ORDER.format(sql=sql, at_once=_AT_ONCE)
+    await session.execute(text(f"DECLARE {cursor} NO SCROLL CURSOR FOR {query}"), values)
+    ahead = None
+    while rows := (await session.execute(_fetch(cursor, ahead))).mappings().all():
+        ahead = rows[-1]["ahead"]
+        for row in rows:
+            yield dict(row)
     await session.execute(text(f"CLOSE {cursor}"))
+
+
+def _fetch(cursor: str, ahead: int | None) -> TextClause:
+    return text(f"FETCH {_AT_ONCE if ahead is not None and ahead <= _SMALL else 1} FROM {cursor}")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.envelope import Unreadable, rows_in
 from collectors.stream import Stream
-from worker.db.bronze import Range, Row, one_by_one
+from worker.db.bronze import Range, Row, in_order
 
 LookUp = Callable[[str, str], Stream | None]  # marketplace, name → the stream, if this version has it
 
@@ -28,7 +28,6 @@ FROM raw.payload p
 LEFT JOIN raw.payload twin ON twin.id = p.same_as AND twin.fetched_at = p.same_as_fetched_at
     AND twin.fetched_at >= :month AND twin.fetched_at < :until
 WHERE {conditions}
-ORDER BY p.fetched_at, coalesce(p.parts_id, p.id), p.part
 """
 
 _COUNT = "SELECT count(*) FROM raw.payload p WHERE {conditions}"
@@ -67,7 +66,7 @@ async def differing_pages(
     values["month"] = wanted.since.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     sql = _STORED.format(conditions=" AND ".join(conditions))
     body: _Body | None = None
-    async with aclosing(one_by_one(session, "stored", sql, values)) as rows:
+    async with aclosing(in_order(session, "stored", sql, values)) as rows:
         async for row in rows:
             if body is not None and not body.goes_on(row):
                 for said in body.differences(look_up):
