@@ -97,8 +97,9 @@ class Unreadable(ValueError):
 
 
 def rows_in(body: bytes, path: str) -> list[Any]:
-    """Return the rows of a stored body: each as it was written (msgspec.Raw), or its value where a row or another is
-    JSON only to a lenient eye. Raises Unreadable.
+    """Return the rows of a stored body, each as it was written (msgspec.Raw).
+
+    Where the body is JSON only to a lenient eye, all of them are values instead. Raises Unreadable.
     """
     envelope = _envelope(path)
     try:

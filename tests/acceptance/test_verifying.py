@@ -34,10 +34,10 @@ def test_what_is_as_it_was_noted_is_counted(ready: Collector, keys: tuple[SliceK
     prices, _ = keys
     said = verify(ready)
     assert (said.code, said.out) == (0, "")
-    assert said.err == "11 rows were read: all is as it was noted.\n"
+    assert said.err == "Rows read: 11. All is as it was noted.\n"
     for words in (("--org", "Sunrise"), ("--account", str(prices.account_id), "--stream", "wildberries/prices")):
-        assert verify(ready, *words).err.startswith("5 rows")
-    assert verify(ready, "--to", "2020-01-02").err.startswith("0 rows")
+        assert verify(ready, *words).err.startswith("Rows read: 5.")
+    assert verify(ready, "--to", "2020-01-02").err.startswith("Rows read: 0.")
 
 
 PRICES = "UPDATE raw.payload SET {} WHERE stream = 'prices' AND page_number = {} AND same_as IS NULL"
@@ -46,6 +46,7 @@ PART = "stream = 'united_netting' AND part = 1 AND same_as IS NULL"
 
 DAMAGES = [
     (PRICES.format("payload = replace(payload::text, '1.10', '1.1')::json", 0), ["sha256"] * 2),
+    (PRICES.format("payload = '[]'", 0), ["sha256", "has no records at 'data.listGoods'"] * 2),
     (PRICES.format("body = body || '\\x20'", 1), ["sha256"] * 2),
     (PRICES.format("sha256 = sha256('other')", 2), ["sha256"]),
     (PRICES.format("record_count = 2", 2), ["has 1 records at 'data.listGoods', and 2 were counted", "5 records"]),
@@ -64,7 +65,7 @@ def test_what_was_changed_is_found(ready: Collector, database: Database) -> None
         said = verify(ready)
         told = said.out.splitlines()
         assert said.code == 1
-        assert f"rows were read, with {len(told)} differences" in said.err
+        assert said.err.endswith(f", differences {len(told)}\n")
         news = [line for line in told if line not in known]
         assert len(news) == len(fragments), damage
         for line, fragment in zip(news, fragments, strict=True):

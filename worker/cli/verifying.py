@@ -40,10 +40,11 @@ class Asked:
 def run(settings: Settings, asked: Asked) -> None:
     """Print a line for each difference and a summary. Raises Refused if there was one."""
     rows, differences = asyncio.run(_run(settings, asked))
-    said = f"{number(rows)} rows were read"
     if differences:
-        raise Refused(f"{said}, with {number(differences)} differences: what is stored is not what was noted")
-    console(stderr=True).print(f"{said}: all is as it was noted.")
+        raise Refused(
+            f"what is stored is not what was noted: rows read {number(rows)}, differences {number(differences)}"
+        )
+    console(stderr=True).print(f"Rows read: {number(rows)}. All is as it was noted.")
 
 
 async def _run(settings: Settings, asked: Asked) -> tuple[int, int]:
@@ -52,7 +53,14 @@ async def _run(settings: Settings, asked: Asked) -> tuple[int, int]:
     err = console(stderr=True)
     rows = differences = 0
     async with as_worker(settings) as sessions:
-        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        # Redirected, lines keep clear of the bar, but go where the bar goes.
+        with Progress(
+            *columns,
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),
+        ) as progress:
             for count, organization in enumerate(organizations, start=1):
                 async with reading(sessions, organization) as session:
                     wanted = await _wanted(session, organization, asked)
@@ -61,7 +69,7 @@ async def _run(settings: Settings, asked: Asked) -> tuple[int, int]:
                     async for said in _differences(session, wanted, partial(progress.advance, task)):
                         sys.stdout.write(f"{said}\n")
                         differences += 1
-                    rows += total
+                    rows += int(progress.tasks[task].completed)
     return rows, differences
 
 
