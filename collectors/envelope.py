@@ -74,14 +74,15 @@ class Envelope:
     def read(self, answer: Answer) -> Read:
         """Return the rows and values. Raises Malformed, with the answer, if one cannot be read."""
         try:
-            root = self._decode(answer.body)
+            root = self.decode(answer.body)
             values = {name: _sendable(_at(root, path)) for name, path in self._values.items()}
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise Malformed(f"the answer cannot be read: {error}", answer) from error
         items = [] if self._rows is None else cast("list[Any]", _at(root, self._rows))
         return Read(Rows(items, answer), values)
 
-    def _decode(self, body: bytes) -> object:
+    def decode(self, body: bytes) -> object:
+        """Return what was asked for of a body, as it stands in it. Raises what msgspec and json raise."""
         try:
             return msgspec.json.decode(body, type=self._strict)
         except msgspec.ValidationError:
@@ -89,6 +90,27 @@ class Envelope:
         except (msgspec.DecodeError, UnicodeDecodeError):
             lenient = json.loads(body.decode("utf-8-sig", "replace"))
             return msgspec.convert(lenient, self._lenient)
+
+
+class Unreadable(ValueError):
+    """A body that was stored has no rows where they should stand. The message says why."""
+
+
+def rows_in(body: bytes, path: str) -> list[Any]:
+    """Return the rows of a stored body, each as it was written (msgspec.Raw).
+
+    Where the body is JSON only to a lenient eye, all of them are values instead. Raises Unreadable.
+    """
+    envelope = _envelope(path)
+    try:
+        return cast("list[Any]", _at(envelope.decode(body), path))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+
+
+@functools.cache
+def _envelope(path: str) -> Envelope:
+    return Envelope(path)
 
 
 @functools.cache

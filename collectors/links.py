@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from collectors.envelope import Envelope
 from collectors.errors import Malformed
 from collectors.paging import Ask
-from collectors.stream import Answer, Fetch, Page, Pages, Request, Step, Walk
+from collectors.stream import Answer, Fetch, Page, Pages, Request, Step, Walk, records_at
 
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^",;\s]+))?)*)')
 _RELATION = re.compile(r';\s*rel\s*=\s*"?([^";]+)', re.IGNORECASE)
@@ -20,6 +20,7 @@ def by_link(ask: Ask, *, rows: str) -> Pages:
     """Follow the link to the next page until an answer has none. `ask` asks for the first page."""
     envelope = Envelope(rows)
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         first = ask(walk, {})
         at = dict(walk.cursor or {"path": first.path, "query": dict(first.query)})

@@ -17,7 +17,7 @@ import msgspec
 
 from collectors.envelope import Envelope, Read, Rows
 from collectors.errors import Malformed, NoProgress, SplitWindow, Unacceptable
-from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Skip, Step, Walk
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Json, Page, Pages, Request, Skip, Step, Walk, records_at
 
 Ask = Callable[[Walk, Cursor], Request]
 Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stands → what the request says of it
@@ -75,6 +75,7 @@ def at_once(ask: Ask, *, rows: str, count: str | None = None) -> Pages:
     envelope = Envelope(rows)
     counted = None if count is None else Envelope(count=(count, int))
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         answer = await fetch(ask(walk, {}))
         nothing = answer.status == 204 or (counted is not None and counted.read(answer)["count"] == 0)
@@ -87,6 +88,7 @@ def one_record(ask: Ask, *, field: str, kind: type) -> Pages:
     """Ask once for one record, which has this field of this type."""
     envelope = Envelope(field=(field, kind))
 
+    @records_at(None)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         answer = await fetch(ask(walk, {}))
         envelope.read(answer)
@@ -106,6 +108,7 @@ def by_offset(
     """
     envelope = Envelope(rows) if pinned is None else Envelope(rows, pin=(pinned, str))
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = {"offset": 0, **(walk.cursor or {})}
         limit = walk.limit(size)
@@ -157,6 +160,7 @@ def by_cursor(
         values["total"] = (total, int)
     envelope = Envelope(rows, **values)
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = (walk.cursor or {}).get("cursor", first)
         while True:
@@ -187,6 +191,7 @@ def in_one(ask: Ask, *, rows: str | None = None, holds: str | None = None) -> Pa
     """
     envelope = Envelope(rows, **({} if holds is None else {"holds": (holds, dict[str, msgspec.Raw])}))
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         answer = await fetch(ask(walk, {}))
         read = envelope.read(answer)
@@ -204,6 +209,7 @@ def by_last_row(ask: Ask, *, rows: str, field: str, more: str | None = None, quo
     envelope = Envelope(rows) if more is None else Envelope(rows, more=(more, bool))
     number = cast("type[int]", _QUOTED) if quoted else int
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         after = int((walk.cursor or {"after": 0})["after"])
         while True:
@@ -233,6 +239,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
     envelope = Envelope(rows)
     keys = Envelope(rows, **at)
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         key = dict(walk.cursor or begin(walk.window.start if walk.window else walk.since))
         while True:
@@ -265,6 +272,7 @@ def by_watermark(
     """
     envelope = Envelope(rows)
 
+    @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {"since": begin(walk.window.start if walk.window else walk.since), "seen": None})
         while True:

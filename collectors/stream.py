@@ -209,6 +209,25 @@ Fetch = Callable[[Request], Awaitable[Answer]]
 Pages = Callable[[Fetch, Walk], AsyncGenerator[Step, None]]
 
 
+@dataclass(frozen=True)
+class RecordsAt:
+    """A stream's `pages` that knows where the records of its answers stand."""
+
+    path: str | None
+    pages: Pages
+
+    def __call__(self, fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        return self.pages(fetch, walk)
+
+
+def records_at(path: str | None) -> Callable[[Pages], Pages]:
+    """Say where the records of the answers stand that the decorated `pages` brings.
+
+    A dotted path to an array, "" for a root array, None where an answer is one record. Left out for files.
+    """
+    return lambda pages: RecordsAt(path, pages)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watermark:
     """A cursor taken from the data, without end. Its pages are final as they are stored."""
@@ -283,3 +302,13 @@ class Stream:
     docs: str = ""  # the vendor's page
     dead_on: date | None = None  # the vendor switches it off on this day
     priority: int = 1
+
+    @property
+    def records(self) -> str | None:
+        """Where the records of an answer stand: a dotted path, "" for a root array; None for a file or one record."""
+        return self.pages.path if isinstance(self.pages, RecordsAt) else None
+
+    @property
+    def one_record(self) -> bool:
+        """Whether an answer is one record itself."""
+        return isinstance(self.pages, RecordsAt) and self.pages.path is None

@@ -6,11 +6,15 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from collectors.registry import find_stream
+from collectors.registry import STREAMS, find_stream
 from collectors.stream import Windows
 from tests.stage import Account, Stage
+from worker.db.bronze import Range, reading
+from worker.db.verification import count_stored, differing_pages, differing_walks
+from worker.resources import Resources
 
 Keys = Callable[[Any], Iterable[Any]]
 
@@ -180,6 +184,20 @@ async def assert_whole(stage: Stage, account: Account, streams: Iterable[str]) -
                 f"{len(stored - held)} that the sandbox does not hold"
             )
             assert held or slice_name, f"{account.marketplace}/{stream} is empty: the test would prove nothing"
+
+
+async def assert_verified(stage: Stage, resources: Resources, account: Account) -> None:
+    """Assert that `collector verify` would find nothing."""
+    since = until = datetime.now(UTC)
+    wanted = Range(accounts=[account.id], since=since - timedelta(days=1), until=until + timedelta(days=1))
+    async with reading(resources.sessions, account.organization_id) as session:
+        rows = await count_stored(session, wanted)
+        pages = differing_pages(
+            session, wanted, lambda _, name: STREAMS[account.marketplace][name], checked=lambda: None
+        )
+        assert [said async for said in pages] == []
+        assert [said async for said in differing_walks(session, wanted)] == []
+    assert rows == await stage.value("SELECT count(*) FROM raw.payload") > 0
 
 
 async def assert_honest(stage: Stage) -> None:

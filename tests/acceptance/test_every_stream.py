@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle import assert_honest, assert_whole, netted_order_ids
+from tests.oracle import assert_honest, assert_verified, assert_whole, netted_order_ids
 from tests.stage import FEW, Stage, every_stream, reports, run_all
 
 MARKETPLACES = ("wildberries", "ozon", "yandex_market")
@@ -15,6 +15,7 @@ async def test_every_stream_is_brought_whole_and_byte_for_byte(stage: Stage, mar
     async with stage.resources() as resources:
         for stream in streams:
             await run_all(resources, account, stream)
+        await assert_verified(stage, resources, account)
     outcomes = await stage.rows("SELECT DISTINCT stream, outcome, error FROM collect.run WHERE outcome <> 'done'")
     assert {row["stream"] for row in outcomes} == reports(marketplace), outcomes
     await assert_whole(stage, account, [stream for stream in streams if stream not in reports(marketplace)])

@@ -18,6 +18,7 @@ from worker.cli import (
     doctor,
     proxies,
     quarantine,
+    reading,
     reference,
     runs,
     servers,
@@ -33,7 +34,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (showcase, servers, admin, proxies, collection, backfill, coverage, status, runs, doctor, quarantine):
+for group in (
+    showcase,
+    servers,
+    admin,
+    proxies,
+    collection,
+    backfill,
+    coverage,
+    status,
+    runs,
+    doctor,
+    quarantine,
+    reading,
+):
     group.register(app)
 
 

@@ -41,6 +41,7 @@ async def tenant_transaction(
     *,
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
     lock_timeout: timedelta = LOCK_TIMEOUT,
+    idle_timeout: timedelta = IDLE_TIMEOUT,
 ) -> AsyncIterator[AsyncSession]:
     """A transaction that sees and writes this organization's rows only: committed on leaving, rolled back on an error.
 
@@ -48,7 +49,7 @@ async def tenant_transaction(
     be used: without the tenant it would find nothing, and "nothing" looks like an answer.
     """
     tenant = str(organization_id if isinstance(organization_id, UUID) else _parsed(organization_id))
-    async with _transaction(sessions, tenant, statement_timeout, lock_timeout) as session:
+    async with _transaction(sessions, tenant, statement_timeout, lock_timeout, idle_timeout) as session:
         yield session
 
 
@@ -85,7 +86,11 @@ async def retry_conflicts(
 
 @asynccontextmanager
 async def _transaction(
-    sessions: Sessions, tenant: str, statement_timeout: timedelta, lock_timeout: timedelta
+    sessions: Sessions,
+    tenant: str,
+    statement_timeout: timedelta,
+    lock_timeout: timedelta,
+    idle_timeout: timedelta = IDLE_TIMEOUT,
 ) -> AsyncIterator[AsyncSession]:
     async with sessions(autobegin=False) as session, session.begin():
         await session.execute(
@@ -94,7 +99,7 @@ async def _transaction(
                 "organization_id": tenant,
                 "statement_timeout": _milliseconds(statement_timeout),
                 "lock_timeout": _milliseconds(lock_timeout),
-                "idle_timeout": _milliseconds(IDLE_TIMEOUT),
+                "idle_timeout": _milliseconds(idle_timeout),
             },
         )
         yield session

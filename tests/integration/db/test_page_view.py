@@ -9,8 +9,7 @@ from sqlalchemy import insert, text
 from uuid_utils.compat import uuid7
 
 from tests.integration.db.rows import Tenant, row_of, table_named
-from tests.servers import Database
-from worker.db.engine import Sessions, make_engine, make_sessions
+from worker.db.engine import Sessions
 from worker.db.tenancy import tenant_transaction
 
 PAYLOAD = table_named("raw.payload")
@@ -144,29 +143,3 @@ async def test_a_pointer_at_another_tenants_page_shows_nothing(
     secret = await theirs.store(payload='"theirs"')
     await mine.store(same_as=secret["id"], same_as_fetched_at=secret["fetched_at"])
     assert [page.payload for page in await mine.pages()] == [None]
-
-
-async def test_reading_by_visible_transaction_loses_nothing(
-    database: Database, bronze: Bronze, many_sessions: Sessions
-) -> None:
-    """A slow writer holds the reader's horizon back, so its page is read later and not skipped."""
-    engine = make_engine(database.url("collector_reader"), null_pool=True)
-    reader = make_sessions(engine)
-    batch = text(
-        "SELECT page_number FROM raw.page "
-        "WHERE visible_xid >= :last AND visible_xid < pg_snapshot_xmin(pg_current_snapshot())"
-    )
-    horizon = text("SELECT pg_snapshot_xmin(pg_current_snapshot())")
-    tenant = bronze.tenant.organization_id
-    read: list[int] = []
-    last = 0
-    async with tenant_transaction(many_sessions, tenant) as slow:
-        await slow.execute(insert(PAYLOAD).values(row_of(PAYLOAD, bronze.tenant, page_number=1)))
-        await bronze.store(page_number=2)
-        async with tenant_transaction(reader, tenant) as session:
-            read += [row.page_number for row in await session.execute(batch, {"last": last})]
-            last = (await session.execute(horizon)).scalar_one()
-    async with tenant_transaction(reader, tenant) as session:
-        read += [row.page_number for row in await session.execute(batch, {"last": last})]
-    assert sorted(read) == [1, 2]
-    await engine.dispose()

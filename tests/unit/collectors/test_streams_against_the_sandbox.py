@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient  # noqa: TID251 - a client that shares nothing with the worker's
 
+from collectors.envelope import rows_in
 from collectors.registry import STREAMS
 from collectors.stream import ListedBy, Page, Snapshot, Stream, Watermark, Window
 from sandbox.clock import Clock
@@ -267,6 +268,8 @@ async def test_it_brings_exactly_what_the_marketplace_holds(box: Sandbox, stream
             expected = seller.held(walk, **_oracle(case))
             assert keys == expected, f"{walk.slice} {walk.window}"
             pages += sum(page.worth_storing for page in brought)
+            for page in brought:
+                assert_records_are_where_it_says(stream, page)
             held += len(expected)
     assert held > 0, "nothing is held: the test would prove nothing"
     assert pages > 1 or case.page is None, "one page only: the test would prove little"
@@ -359,6 +362,15 @@ async def slices_of(seller: Seller) -> tuple[str, ...]:
     assert isinstance(lister.stream.progress, Snapshot)
     (walk,) = lister.walks(("",))
     return tuple(name for page in await lister.pages(walk) for name in slices.read(page.answer.body))
+
+
+def assert_records_are_where_it_says(stream: Stream, page: Page) -> None:
+    """Hold what paging counted against what whoever reads the stored page finds."""
+    if page.records:
+        advice = f"{stream.name} counts records and does not say where: put @records_at over its paging"
+        assert stream.records is not None or stream.one_record, advice
+        held = 1 if stream.records is None else len(rows_in(page.answer.body, stream.records))
+        assert held == page.records
 
 
 def _keys(case: Case, pages: list[Page]) -> list[str]:
