@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 from arq.connections import ArqRedis
@@ -123,20 +124,28 @@ async def open_resources(
 async def run_worker(settings: Settings, *, number: int = 0) -> None:
     """Run a worker until it is told to stop. Raises CannotStart or SettingsError.
 
-    `number`: which of several processes with these settings it is, from 0; its HTTP port is that of the settings + it.
+    `number`: which of several processes with these settings it is, from 0. Its HTTP port is that of the settings + it.
     """
     address = settings.http_address and settings.http_address.of_process(number)
     try:
         async with open_resources(settings) as resources, shown(address, resources) as vitals:
             await schedule.keep_partitions_ahead(resources)
             await schedule.reconcile(resources)
-            vitals.worker = build_worker(settings, resources)
+            vitals.worker = build_worker(settings, resources, number=number)
             await run(vitals.worker)
     except PortUnavailable as error:
         raise CannotStart(str(error)) from error
 
 
-def build_worker(settings: Settings, resources: Resources, *, handle_signals: bool = True) -> CollectorWorker:
+def health_file(settings: Settings, number: int) -> Path:
+    """Return the file that the process of this number touches while its loop turns."""
+    path = settings.health_file
+    return path if number == 0 else path.with_name(f"{path.name}.{number}")
+
+
+def build_worker(
+    settings: Settings, resources: Resources, *, number: int = 0, handle_signals: bool = True
+) -> CollectorWorker:
     """Put the worker together. Call it inside the running loop."""
     worker = CollectorWorker(
         **worker_options(
@@ -144,7 +153,7 @@ def build_worker(settings: Settings, resources: Resources, *, handle_signals: bo
             functions=FUNCTIONS,
             cron_jobs=cron_jobs(),
             max_jobs=settings.max_jobs,
-            health_file=settings.health_file,
+            health_file=health_file(settings, number),
             handle_signals=handle_signals,
         )
     )

@@ -105,7 +105,8 @@ def _commands(command: Any, path: str) -> Iterator[str]:  # typer's own classes 
         level = "##" if path == "collector" else "###"
         text = "\n\n".join(" ".join(part.split()) for part in inner.help.split("\n\n"))
         yield f"{level} {path} {name}\n\n{text}\n"
-        rows = [_parameter(parameter) for parameter in inner.params if parameter.name != "help"]
+        shown = [one for one in inner.params if one.name != "help" and not getattr(one, "hidden", False)]
+        rows = [_parameter(parameter) for parameter in shown]
         if rows:
             yield "\n".join(["| | |", "|---|---|", *rows]) + "\n"
 

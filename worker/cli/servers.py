@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +22,8 @@ from worker.cli.words import moment, number, size
 from worker.db.migrate import upgrade
 from worker.db.partitions import Partition, ensure_months, list_partitions, months_ahead
 from worker.db.tenancy import system_transaction
-from worker.main import run_worker
+from worker.main import health_file, run_worker
+from worker.processes import CannotGoOn, run_processes
 from worker.runtime import is_alive
 from worker.settings import Settings, load
 
@@ -50,16 +53,38 @@ def worker(
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the worker here is alive: exit code 0, or 1 if not.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, metavar="NUMBER", help="How many processes; about one for each core.")
+    ] = 1,
+    number: Annotated[int, typer.Option(min=0, hidden=True)] = 0,
 ) -> None:
-    """Collect what is due until told to stop (SIGTERM, Ctrl-C): running pages are finished first."""
+    """Collect what is due until told to stop (SIGTERM, Ctrl-C): running pages are finished first.
+
+    With --processes, one that dies has a successor; the HTTP port and the health file of each are its own.
+    """
     settings = load()
     if check:
-        if not is_alive(settings.health_file):
-            raise Refused(f"no worker has touched {settings.health_file} lately: it does not run, or it hangs")
+        _refuse_dead([health_file(settings, each) for each in range(processes)])
         return
     logs.configure(settings.log_format, settings.log_level)
     with with_servers(settings) as ready, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_worker(ready))
+        if processes == 1:
+            runner.run(run_worker(ready, number=number))
+            return
+        try:
+            runner.run(run_processes(processes, _command))
+        except CannotGoOn as error:
+            raise Refused(str(error)) from error
+
+
+def _command(number: int) -> list[str]:
+    return [sys.executable, "-m", "worker.cli", "worker", "--number", str(number)]
+
+
+def _refuse_dead(files: Sequence[Path]) -> None:
+    for file in files:
+        if not is_alive(file):
+            raise Refused(f"no worker has touched {file} lately: it does not run, or it hangs")
 
 
 @partitions.command("list")
