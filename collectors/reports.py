@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 from collectors.envelope import Envelope
 from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
-from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
+from collectors.place import Place
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Mark, Page, Pages, Request, Step, Walk
 
 _ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
@@ -53,22 +54,40 @@ class Failed:
 
 State = Working | Ready | NothingToTell | TooLarge | Failed
 
+_GONE = Failed("the marketplace no longer knows it")
 
-def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
+
+def report(
+    create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State], places: Bucket | None = None
+) -> Pages:
     """Create a report, wait for it, fetch its file as one page, however large; 204 for a file is an empty report.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
-    A poll that the API answers with 404 means that the report is gone. After three in a row that were not made the
-    poll's answer is refused, for each costs a creation.
+    A poll, or a file for which our credentials are asked, that the API answers with 404 means that the report is gone.
+    After three in a row that were not made the last answer is refused, for each costs a creation. `places` says how
+    many reports may be under way at the same time, where that is limited.
     """
     envelope = Envelope(id=(report_id, str))
+
+    def placed(request: Request, walk: Walk, over: Callable[[Answer], bool] | None = None) -> Request:
+        return request if places is None else replace(request, place=Place(places, walk.id, over))
+
+    def over(answer: Answer) -> bool:
+        return not isinstance(state(answer), Working)
+
+    async def asked(fetch: Fetch, walk: Walk, at: Cursor) -> tuple[Answer, State]:
+        answer, gone = await _fetched(fetch, placed(poll(walk, at), walk, over))
+        found = _GONE if gone else state(answer)
+        if isinstance(found, Ready):
+            answer, gone = await _fetched(fetch, replace(found.download, file=True))
+        return answer, _GONE if gone else found
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
-            at["report"] = envelope.read(await fetch(create(walk, {})))["id"]
+            at["report"] = envelope.read(await fetch(placed(create(walk, {}), walk)))["id"]
             yield Mark(at)
-        answer, found = await _poll(fetch, poll(walk, at), state)
+        answer, found = await asked(fetch, walk, at)
         match found:
             case Working(wait):
                 raise NotReady("the report is not made yet", wait=wait)
@@ -82,24 +101,22 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
                 raise Later(f"the report was not made: {reason}")
             case NothingToTell():
                 yield Page(answer=answer, records=0, cursor={}, last=True)
-            case Ready(download):
-                answer = await fetch(replace(download, file=True))
-                if answer.status == 204:
-                    yield Page(answer=answer, records=0, cursor={}, last=True)
-                else:
-                    yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+            case Ready() if answer.status == 204:
+                yield Page(answer=answer, records=0, cursor={}, last=True)
+            case Ready():
+                yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
 
     return pages
 
 
-async def _poll(fetch: Fetch, request: Request, state: Callable[[Answer], State]) -> tuple[Answer, State]:
+async def _fetched(fetch: Fetch, request: Request) -> tuple[Answer, bool]:
+    """Fetch, and tell whether what is asked for is gone. For a link that does not open the next poll may give another."""
     try:
-        answer = await fetch(request)
+        return await fetch(request), False
     except Later as error:
-        if error.status != 404 or error.answer is None:
+        if error.status != 404 or error.answer is None or not request.signed:
             raise
-        return error.answer, Failed("the marketplace no longer knows it")
-    return answer, state(answer)
+        return error.answer, True
 
 
 def link_to(link: str, answer: Answer) -> Request:

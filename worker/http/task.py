@@ -27,6 +27,8 @@ class Task:
     account_id: str
     marketplace: str
     waited_before: float  # seconds, by the run
+    token: str = field(default="", repr=False)  # that signs it, where keys are exchanged for one
+    is_renewed: bool = False  # … because the one before was refused
     passed_over: list[Proxy] = field(default_factory=list)  # that failed it
     failure: TryAgain | None = None  # of the last attempt
     is_spent: bool = False  # no other proxy is usable
