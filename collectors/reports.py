@@ -57,6 +57,29 @@ State = Working | Ready | NothingToTell | TooLarge | Failed
 _GONE = Failed("the marketplace no longer knows it")
 
 
+@dataclass(frozen=True)
+class _Making:
+    """How to ask about a report that is being made."""
+
+    poll: Ask
+    state: Callable[[Answer], State]
+    places: Bucket | None
+
+    async def asked(self, fetch: Fetch, walk: Walk, at: Cursor) -> tuple[Answer, State]:
+        """Return what has become of the report, and the file if it is ready, or else the answer that says so."""
+        answer, gone = await _fetched(fetch, self.placed(self.poll(walk, at), walk, self._is_over))
+        found = _GONE if gone else self.state(answer)
+        if isinstance(found, Ready):
+            answer, gone = await _fetched(fetch, replace(found.download, file=True))
+        return answer, _GONE if gone else found
+
+    def placed(self, request: Request, walk: Walk, over: Callable[[Answer], bool] | None = None) -> Request:
+        return request if self.places is None else replace(request, place=Place(self.places, walk.id, over))
+
+    def _is_over(self, answer: Answer) -> bool:
+        return not isinstance(self.state(answer), Working)
+
+
 def report(
     create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State], places: Bucket | None = None
 ) -> Pages:
@@ -69,25 +92,14 @@ def report(
     """
     envelope = Envelope(id=(report_id, str))
 
-    def placed(request: Request, walk: Walk, over: Callable[[Answer], bool] | None = None) -> Request:
-        return request if places is None else replace(request, place=Place(places, walk.id, over))
-
-    def over(answer: Answer) -> bool:
-        return not isinstance(state(answer), Working)
-
-    async def asked(fetch: Fetch, walk: Walk, at: Cursor) -> tuple[Answer, State]:
-        answer, gone = await _fetched(fetch, placed(poll(walk, at), walk, over))
-        found = _GONE if gone else state(answer)
-        if isinstance(found, Ready):
-            answer, gone = await _fetched(fetch, replace(found.download, file=True))
-        return answer, _GONE if gone else found
+    making = _Making(poll, state, places)
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
-            at["report"] = envelope.read(await fetch(placed(create(walk, {}), walk)))["id"]
+            at["report"] = envelope.read(await fetch(making.placed(create(walk, {}), walk)))["id"]
             yield Mark(at)
-        answer, found = await asked(fetch, walk, at)
+        answer, found = await making.asked(fetch, walk, at)
         match found:
             case Working(wait):
                 raise NotReady("the report is not made yet", wait=wait)
@@ -110,7 +122,7 @@ def report(
 
 
 async def _fetched(fetch: Fetch, request: Request) -> tuple[Answer, bool]:
-    """Fetch, and tell whether what is asked for is gone. For a link that does not open the next poll may give another."""
+    """Fetch, and tell whether it is gone. Of a link that does not open that is not said: a poll may give another."""
     try:
         return await fetch(request), False
     except Later as error:

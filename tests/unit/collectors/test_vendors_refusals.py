@@ -19,6 +19,7 @@ from collectors.errors import (
     SplitWindow,
     StreamUnavailable,
 )
+from collectors.ozon.performance import PERFORMANCE
 from collectors.registry import find_marketplace
 from tests.unit.collectors.judged import answer, judged
 
@@ -49,6 +50,7 @@ DOCUMENTS = (
     ("ozon", "ozon/ozon-performance-openapi.normalized.json"),
     ("yandex_market", "yandex-market/yandex-market-openapi.json"),
 )
+HOSTS = {"ozon/ozon-performance-openapi.normalized.json": PERFORMANCE}  # … of those that have one of their own
 # What a status means with the vendor's usual body, where nothing in it says otherwise.
 BY_STATUS: dict[int, type[CollectError]] = {
     400: RequestRefused,
@@ -126,7 +128,7 @@ def test_every_error_that_a_document_declares_is_judged(marketplace: str, docume
     assert declared
     for status, example in declared:
         body = json.dumps(USUAL[marketplace]) if example is None else example
-        raised = judged(found.judge, answer(found, status, body.encode()))
+        raised = judged(found.judge, answer(found, status, body.encode(), host=HOSTS.get(document)))
         assert type(raised) is BY_STATUS[status], f"{status} {body}"
 
 
