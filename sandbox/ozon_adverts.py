@@ -5,7 +5,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -176,6 +176,13 @@ class Adverts:
             body, kind, suffix = _zip(sheets), "application/zip", "zip"
         named = {"Content-Disposition": f'attachment; filename="{uuid}.{suffix}"'}
         return Reply(200, body, kind, named, records=len(report.rows))
+
+    def occupy(self, seller: str) -> None:
+        """Have a report made that somebody else has asked for, as a person may on the vendor's pages."""
+        today = date.today()  # noqa: DTZ011 - of no consequence
+        self._reports[f"of somebody else {seller}"] = Report(
+            seller, (), today, today, [], datetime.now(UTC), monotonic()
+        )
 
     def purge(self) -> None:
         """Forget every report, as the vendor does after a while."""
