@@ -189,7 +189,7 @@ PERF_REPORT = Stream(
         lag=hours(6),
         restated=((days(7), days(1)), (days(30), days(7))),
     ),
-    paging="report: create, poll, download",
+    paging="report: create, poll, download, one at a time",
     pages=report(
         post(
             PERFORMANCE,

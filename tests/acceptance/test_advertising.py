@@ -136,6 +136,21 @@ async def test_a_token_that_is_refused_although_it_is_fresh_means_that_the_keys_
     assert await outcomes(stage) == {"unavailable"}
 
 
+async def test_a_token_that_cannot_be_renewed_for_now_says_nothing_of_the_keys(stage: Stage, account: Account) -> None:
+    async with stage.resources() as resources:
+        await collect_slice(hasty(resources), account.key("perf_campaigns"), stopping=lambda: False)
+        stage.box.clock.advance(TOKEN_LIVES + timedelta(seconds=1))
+        stage.box.fail("ozon", "perf_token", 500, count=3)
+        for _ in range(2):
+            await collect_slice(hasty(resources), account.key("perf_daily"), stopping=lambda: False)
+            await stage.pass_waits()
+    assert [row["outcome"] for row in await stage.rows("SELECT outcome FROM collect.run ORDER BY started_at")] == [
+        "done",
+        "failed",
+        "done",
+    ]
+
+
 @pytest.mark.parametrize("status", [400, 200, 500])
 async def test_no_key_and_no_token_is_written_down_wherever_the_api_repeats_it(
     stage: Stage, account: Account, redis_url: str, capfd: pytest.CaptureFixture[str], status: int

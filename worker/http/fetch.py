@@ -149,10 +149,15 @@ class AccountFetch:
             return await self._send_on_live_connection(task, proxy)
         except TryAgain as error:
             if isinstance(error, NewKey):
-                task.token = await self._signing.token(task.request)
-                task.target = self._signing.target(task.request, task.token)
+                await self._sign_anew(task)
             await task.failed_by(proxy, error, alone=len(self.proxies) < 2)
             raise
+
+    async def _sign_anew(self, task: Task) -> None:
+        task.is_spent = True  # should there be no token: that was tried as often as may help
+        task.token = await self._signing.token(task.request)
+        task.target = self._signing.target(task.request, task.token)
+        task.is_spent = False
 
     async def _choose(self, task: Task) -> Proxy | None:
         """Return the account's proxy, or None if it goes out directly, which an account with a group never does."""
