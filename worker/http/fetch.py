@@ -24,7 +24,6 @@ from collectors.errors import (
     RateLimited,
     TryAgain,
 )
-from collectors.place import Place
 from collectors.refusals import judge_status
 from collectors.stream import Answer, Bucket, Rate, Request, Scope, Secret, Stream
 from worker.http.body import ByteBudget, read_body
@@ -149,15 +148,9 @@ class AccountFetch:
             return await self._send_on_live_connection(task, proxy)
         except TryAgain as error:
             if isinstance(error, NewKey):
-                await self._sign_anew(task)
+                await self._signing.sign_anew(task)
             await task.failed_by(proxy, error, alone=len(self.proxies) < 2)
             raise
-
-    async def _sign_anew(self, task: Task) -> None:
-        task.is_spent = True  # should there be no token: that was tried as often as may help
-        task.token = await self._signing.token(task.request)
-        task.target = self._signing.target(task.request, task.token)
-        task.is_spent = False
 
     async def _choose(self, task: Task) -> Proxy | None:
         """Return the account's proxy, or None if it goes out directly, which an account with a group never does."""
@@ -192,8 +185,8 @@ class AccountFetch:
         limits = self.fetcher.limits
         keys = self._keys(task.request, proxy)
         place = task.request.place
-        if place is not None and place.over is None:  # begun anew: what stood there is no more
-            await limits.free_place(self._keyed(place.bucket), place.name)
+        if place is not None:
+            await limits.place(self._keyed(place.bucket), place)
         token_type = self.stream.marketplace.token_type(self._signing.secret, task.request)
         async with limits.turn(keys, token_type, wait=self._wait, max_wait=self._patience(task)) as turn:
             with self.fetcher.known.trying(task.request.host):
@@ -205,15 +198,8 @@ class AccountFetch:
                 await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
                 await self._heed(task, proxy, answer, keys)
                 if place is not None:
-                    await self._keep(place, answer)
+                    await limits.place(self._keyed(place.bucket), place, answer)
         return answer
-
-    async def _keep(self, place: Place, answer: Answer) -> None:
-        keyed, limits = self._keyed(place.bucket), self.fetcher.limits
-        if place.over is not None and place.over(answer):
-            await limits.free_place(keyed, place.name)
-        else:
-            await limits.hold_place(keyed, place.name)
 
     async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
         """Raise what the answer means, after telling everybody what it says of limits, keys, proxies and the host."""

@@ -21,6 +21,7 @@ import structlog
 from redis.asyncio import Redis
 
 from collectors.errors import PutOff, RateLimited
+from collectors.place import Place
 from collectors.stream import Answer, Bucket, Scope, Told
 from worker.http.scripts import HELD, LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
 from worker.http.valkey import microseconds
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 IN_PLACE = timedelta(seconds=2)  # a longer wait is handed back to the queue (arq's own grain is 0.5 s)
 _SLOT_WAIT = timedelta(seconds=3)  # over IN_PLACE: we have waited for the slot already
-_PLACE_WAIT = timedelta(seconds=40)  # on average; a report takes about a minute
+_PLACE_WAIT = timedelta(seconds=20)  # on average; reports take from seconds to minutes
 _SLOT_POLL = timedelta(seconds=0.05)  # a request takes about 0.3
 _SHORTEST_WAIT = timedelta(seconds=0.005)  # until we look again whether what is under way was answered
 
@@ -91,15 +92,16 @@ class Limits:
         finally:
             await turn.leave()
 
-    async def hold_place(self, keyed: Keyed, name: str) -> None:
-        """Hold a place on: what stands there is still under way. Without Valkey it expires."""
-        with suppress(PutOff):
-            await self._scripts.place(keyed, name, over=False)
+    async def place(self, keyed: Keyed, place: Place, answer: Answer | None = None) -> None:
+        """Hold a place on after an answer, or give it back if that says so; before one, if it is to be begun anew.
 
-    async def free_place(self, keyed: Keyed, name: str) -> None:
-        """Give a place back, if it is held. Without Valkey it expires."""
+        Without Valkey it expires.
+        """
+        if answer is None and place.over is not None:
+            return
+        over = answer is None or (place.over is not None and place.over(answer))
         with suppress(PutOff):
-            await self._scripts.place(keyed, name, over=True)
+            await self._scripts.place(keyed, place.name, over=over)
 
     async def penalise(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Stop all workers for as long as the marketplace said; afterwards a bucket has one unit, not its burst."""

@@ -43,6 +43,13 @@ class Signing:
         self.tokens.add(token)
         return token
 
+    async def sign_anew(self, task: Task) -> None:
+        """Sign a request that was refused, by what signs now. Should there be no token, another attempt will not help."""
+        task.is_spent = True
+        task.token = await self.token(task.request)
+        task.target = self.target(task.request, task.token)
+        task.is_spent = False
+
     async def renew(self, task: Task) -> bool:
         """Tell whether something else may sign a request that was refused.
 

@@ -42,16 +42,14 @@ async def test_a_place_is_held_until_an_answer_says_that_it_is_over(run: Run) ->
         await run()(asks_after("one", over=True))
 
 
-async def test_who_finds_no_place_comes_again_in_about_a_minute_and_has_asked_nothing(
-    run: Run, api: Api, slept: Slept
-) -> None:
+async def test_who_finds_no_place_comes_again_soon_and_has_asked_nothing(run: Run, api: Api, slept: Slept) -> None:
     await run()(begins("one"))
     requests = len(api.seen)
     waits = set()
     for _ in range(5):
         with pytest.raises(RateLimited) as caught:
             await run()(begins("two"))
-        assert timedelta(seconds=20) <= caught.value.wait <= timedelta(seconds=60)
+        assert timedelta(seconds=10) <= caught.value.wait <= timedelta(seconds=30)
         waits.add(caught.value.wait)
     assert len(waits) > 1, "those who wait do not come back together"
     assert slept.seconds == []
