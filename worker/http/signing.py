@@ -44,7 +44,7 @@ class Signing:
         return token
 
     async def sign_anew(self, task: Task) -> None:
-        """Sign a request that was refused, by what signs now. Should there be no token, another attempt will not help."""
+        """Sign a refused request by what signs now. Should there be no token, another attempt will not help."""
         task.is_spent = True
         task.token = await self.token(task.request)
         task.target = self.target(task.request, task.token)
