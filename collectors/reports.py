@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 from collectors.envelope import Envelope
 from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
-from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
+from collectors.place import Place
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Mark, Page, Pages, Request, Step, Walk
 
 _ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
@@ -53,22 +54,52 @@ class Failed:
 
 State = Working | Ready | NothingToTell | TooLarge | Failed
 
+_GONE = Failed("the marketplace no longer knows it")
 
-def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
+
+@dataclass(frozen=True)
+class _Making:
+    """How to ask about a report that is being made."""
+
+    poll: Ask
+    state: Callable[[Answer], State]
+    places: Bucket | None
+
+    async def asked(self, fetch: Fetch, walk: Walk, at: Cursor) -> tuple[Answer, State]:
+        """Return what has become of the report, and the file if it is ready, or else the answer that says so."""
+        answer, gone = await _fetched(fetch, self.placed(self.poll(walk, at), walk, self._is_over))
+        found = _GONE if gone else self.state(answer)
+        if isinstance(found, Ready):
+            answer, gone = await _fetched(fetch, replace(found.download, file=True))
+        return answer, _GONE if gone else found
+
+    def placed(self, request: Request, walk: Walk, over: Callable[[Answer], bool] | None = None) -> Request:
+        return request if self.places is None else replace(request, place=Place(self.places, walk.id, over))
+
+    def _is_over(self, answer: Answer) -> bool:
+        return not isinstance(self.state(answer), Working)
+
+
+def report(
+    create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State], places: Bucket | None = None
+) -> Pages:
     """Create a report, wait for it, fetch its file as one page, however large; 204 for a file is an empty report.
 
     `report_id` is the id's path in the answer to `create`; `poll` is given {"report"}; `state` reads its answer.
-    A poll that the API answers with 404 means that the report is gone. After three in a row that were not made the
-    poll's answer is refused, for each costs a creation.
+    A poll, or a file for which our credentials are asked, that the API answers with 404 means that the report is gone.
+    After three in a row that were not made the last answer is refused, for each costs a creation. `places` says how
+    many reports may be under way at the same time, where that is limited.
     """
     envelope = Envelope(id=(report_id, str))
+
+    making = _Making(poll, state, places)
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = dict(walk.cursor or {})
         if "report" not in at:
-            at["report"] = envelope.read(await fetch(create(walk, {})))["id"]
+            at["report"] = envelope.read(await fetch(making.placed(create(walk, {}), walk)))["id"]
             yield Mark(at)
-        answer, found = await _poll(fetch, poll(walk, at), state)
+        answer, found = await making.asked(fetch, walk, at)
         match found:
             case Working(wait):
                 raise NotReady("the report is not made yet", wait=wait)
@@ -82,24 +113,22 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
                 raise Later(f"the report was not made: {reason}")
             case NothingToTell():
                 yield Page(answer=answer, records=0, cursor={}, last=True)
-            case Ready(download):
-                answer = await fetch(replace(download, file=True))
-                if answer.status == 204:
-                    yield Page(answer=answer, records=0, cursor={}, last=True)
-                else:
-                    yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+            case Ready() if answer.status == 204:
+                yield Page(answer=answer, records=0, cursor={}, last=True)
+            case Ready():
+                yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
 
     return pages
 
 
-async def _poll(fetch: Fetch, request: Request, state: Callable[[Answer], State]) -> tuple[Answer, State]:
+async def _fetched(fetch: Fetch, request: Request) -> tuple[Answer, bool]:
+    """Fetch, and tell whether it is gone. Of a link that does not open that is not said: a poll may give another."""
     try:
-        answer = await fetch(request)
+        return await fetch(request), False
     except Later as error:
-        if error.status != 404 or error.answer is None:
+        if error.status != 404 or error.answer is None or not request.signed:
             raise
-        return error.answer, Failed("the marketplace no longer knows it")
-    return answer, state(answer)
+        return error.answer, True
 
 
 def link_to(link: str, answer: Answer) -> Request:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collectors.errors import Unacceptable
+    from collectors.login import Login
+    from collectors.place import Place
 
 Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
 Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
@@ -28,6 +30,7 @@ class Scope(enum.StrEnum):
     APPLICATION = "application"  # everybody who uses our application's key
     EGRESS = "egress"  # one address as the marketplace sees it
     SLOTS = "slots"  # requests at the same time, by one seller
+    PLACES = "places"  # what the marketplace makes for one seller at the same time, see `Place`
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Request:
     signed: bool = True  # False: a link to a file, which must not see the credentials
     repeatable: bool = True  # False: it makes something (a report), so it is sent again only if it was surely not sent
     file: bool = False  # True: the answer is a report's file, which may be larger than a page and is then kept in parts
+    place: Place | None = field(default=None, compare=False, repr=False)  # of what it begins or asks about
 
     def stored(self) -> dict[str, Json]:
         """Return what `raw.payload.request` keeps of it: of a link to a file, which opens it, no values."""
@@ -155,6 +159,7 @@ class Walk:
     seller: str  # the marketplace's own id of the seller
     since: datetime  # how far back this slice is wanted; a watermark begins there
     now: datetime
+    id: str = ""  # of this walk and no other, the same for all its runs
     slice: str = ""
     window: Window | None = None
     cursor: Cursor | None = None  # None at the beginning
@@ -281,6 +286,7 @@ class Marketplace:
     token_type: Callable[[Secret, Request], str] = lambda _, __: ""  # of the token that signs this request
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
+    logins: Mapping[str, Login] = field(default_factory=dict)  # host → how keys become the token that signs there
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from collectors.errors import CollectError, Malformed, NotReady
+from collectors.login import ACCESS_TOKEN
 from collectors.refusals import judge_status
 from collectors.stream import (
     Answer,
@@ -193,7 +194,10 @@ def _assert_refusals_repeat_no_key(whole: _Run) -> None:
 
 
 def _secret(stream: Stream) -> Secret:
-    return {name: f"secret-of-{name}-0123456789abcdef0123456789" for name in stream.marketplace.secret_fields}
+    marketplace = stream.marketplace
+    names = {*marketplace.secret_fields, *(name for login in marketplace.logins.values() for name in login.fields)}
+    tokens = {ACCESS_TOKEN} if marketplace.logins else set()
+    return {name: f"secret-of-{name}-0123456789abcdef0123456789" for name in names | tokens}
 
 
 def _assert_links_are_not_kept(whole: _Run) -> None:

@@ -14,6 +14,7 @@ from sandbox.records import encode
 
 EVERY_CATEGORY = sum(1 << bit for bit in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13))
 PERSONAL = 3
+PERFORMANCE = "ozon/performance"
 
 
 class BadCredentialError(Exception):
@@ -64,7 +65,40 @@ class Issuer:
         return f"{signed}.{self._signature(signed)}"
 
     def ozon(self, seller: str) -> dict[str, str]:
-        return {"client_id": seller, "api_key": str(UUID(bytes=self._secret_proof("ozon", seller)[:16], version=4))}
+        """The keys of both its APIs. Those for advertising are withdrawn as "ozon/performance"."""
+        proof = self._secret_proof(PERFORMANCE, seller)
+        return {
+            "client_id": seller,
+            "api_key": str(UUID(bytes=self._secret_proof("ozon", seller)[:16], version=4)),
+            "perf_client_id": f"{seller}-{int.from_bytes(proof[:6], 'big')}@advertising.performance.ozon.ru",
+            "perf_client_secret": base64.urlsafe_b64encode(proof + proof).decode().rstrip("="),
+        }
+
+    def ozon_token(self, client_id: str, client_secret: str, expires: datetime) -> str:
+        """What the advertising keys are exchanged for."""
+        seller = client_id.partition("-")[0]
+        keys = self.ozon(seller)
+        given, wanted = f"{client_id}/{client_secret}", f"{keys['perf_client_id']}/{keys['perf_client_secret']}"
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise BadCredentialError("Client authentication failed")
+        payload = {"exp": int(expires.timestamp()), "sub": seller, "for": keys["perf_client_id"]}
+        signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(payload)}"
+        return f"{signed}.{self._signature(signed)}"
+
+    def read_ozon_token(self, token: str, now: datetime) -> str:
+        try:
+            signed, _, signature = token.rpartition(".")
+            part = signed.partition(".")[2]
+            payload = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+            seller, lives = str(payload["sub"]), datetime.fromtimestamp(payload["exp"], UTC) > now
+            is_current = payload["for"] == self.ozon(seller)["perf_client_id"]
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            raise BadCredentialError("Access token is malformed") from None
+        if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+            raise BadCredentialError("Access token is not valid")
+        if not (lives and is_current):
+            raise BadCredentialError("Access token has expired")
+        return seller
 
     def yandex_market(self, seller: str) -> str:
         proof = self._secret_proof("yandex_market", seller).hex()

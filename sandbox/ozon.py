@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import ceil
 
+from sandbox import ozon_adverts as adverts
 from sandbox import ozon_goods as goods
 from sandbox import ozon_money as money
 from sandbox import ozon_orders as orders
@@ -12,6 +13,7 @@ from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_ozon import OzonData
 from sandbox.limits import PointQuota, TokenBucket
 from sandbox.marketplace import Admission, Stream
+from sandbox.ozon_adverts import PERFORMANCE, Adverts
 from sandbox.ozon_reports import FILE_HOST, Reports
 from sandbox.records import World
 from sandbox.wire import Call, Endpoint, Refused, Reply, reply
@@ -44,9 +46,11 @@ class Ozon:
         answers = goods.methods(data) | orders.methods(data) | money.methods(data)
         paths = goods.PATHS | orders.PATHS | money.PATHS
         reports = Reports(data, NAME, HOST, polls=report_polls)
+        self.adverts = Adverts(world, issuer, rate_scale, polls=report_polls)
         self.endpoints: tuple[Endpoint, ...] = (
             *(Endpoint(NAME, name, "POST", HOST, path, answers[name]) for name, path in paths.items()),
             *reports.endpoints,
+            *self.adverts.endpoints,
             Endpoint(NAME, "obsolete", "POST", HOST, "/v3/posting/fbs/list", obsolete),
             Endpoint(NAME, "obsolete", "POST", HOST, "/v3/finance/transaction/list", obsolete),
         )
@@ -55,6 +59,7 @@ class Ozon:
             **orders.streams(data),
             **money.streams(data),
             **reports.streams,
+            **self.adverts.streams,
         }
         self._issuer = issuer
         self._bucket = TokenBucket(1 / REQUESTS_PER_SECOND / rate_scale, REQUESTS_PER_SECOND)
@@ -62,7 +67,8 @@ class Ozon:
         self._days = {name: PointQuota(amount, 86_400 / rate_scale) for name, amount in A_DAY.items()}
 
     def seller(self, endpoint: Endpoint, headers: Mapping[str, str], now: datetime) -> str:
-        del now
+        if endpoint.host == PERFORMANCE:
+            return self.adverts.seller(endpoint, headers, now)
         if endpoint.host == FILE_HOST:
             if "Api-Key" in headers or "Client-Id" in headers:
                 raise Refused(refusal(400, 3, "A report's link needs no credential, and must not be given one"))
@@ -80,6 +86,10 @@ class Ozon:
         del path
         if endpoint.host == FILE_HOST:
             yield Admission("", None, lambda answer: answer)
+            return
+        if endpoint.host == PERFORMANCE:
+            bucket, refused = self.adverts.over(endpoint, seller) or ("", None)
+            yield Admission(bucket, refused, lambda answer: answer)
             return
         taken = self._bucket.take(seller)
         headers = {"Ratelimit-Remaining": str(taken.remaining)}
@@ -103,13 +113,13 @@ class Ozon:
         return None
 
     def invalid(self, endpoint: Endpoint, message: str) -> Reply:
-        del endpoint
-        return refusal(400, 3, message)
+        return adverts.refusal(400, message) if endpoint.host == PERFORMANCE else refusal(400, 3, message)
 
     def failure(self, endpoint: Endpoint, status: int, now: datetime, retry: int) -> Reply:
-        del endpoint, now
+        del now
         code, message = FAILURES.get(status, FAILURES[500])
-        answer = refusal(status, code, message)
+        is_advert = endpoint.host == PERFORMANCE
+        answer = adverts.refusal(status, message) if is_advert else refusal(status, code, message)
         return answer.with_headers({"Retry-After": str(retry)}) if status == 429 else answer
 
     def no_such_path(self, now: datetime) -> Reply:

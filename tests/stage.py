@@ -67,6 +67,7 @@ PAGE_LIMITS = {
     "ozon/questions": 5,
     "ozon/returns_rfbs": 5,
     "ozon/turnover": 20,
+    "ozon/perf_campaigns": 2,
     "yandex_market/campaigns": 2,
     "yandex_market/orders_stats": 10,
     "yandex_market/orders": 20,

@@ -133,7 +133,7 @@ class _Run:
     def _without_keys(self, answer: Answer) -> Answer:
         """Return the answer without the account's keys, should the API have repeated them."""
         body = answer.body
-        for value in self._keys:
+        for value in (*self._keys, *(self._fetch.tokens if self._fetch else ())):
             body = body.replace(value.encode(), b"***")
         return replace(answer, body=body)
 

@@ -30,9 +30,14 @@ async def run_processes(count: int, command: Command) -> None:
     is passed on too. Raises CannotGoOn when one place fails again and again; the others are told to stop before.
     """
     places = [_Place(number, command(number)) for number in range(count)]
+
+    def stop() -> None:
+        for place in places:
+            place.stop()
+
     loop = asyncio.get_running_loop()
     for sent in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sent, lambda: [place.stop() for place in places])
+        loop.add_signal_handler(sent, stop)
     try:
         async with asyncio.TaskGroup() as group:
             for place in places:

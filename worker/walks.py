@@ -61,6 +61,7 @@ def asked(position: Position, key: SliceKey, *, seller: str, since: datetime, no
         seller=seller,
         since=since,
         now=now,
+        id="" if walk is None else str(walk.id),
         slice=key.slice,
         window=None if walk is None or walk.window is None else Window(*walk.window),
         cursor=position.cursor,

@@ -1,4 +1,4 @@
-"""How Ozon's Seller API is spoken to: signing, limits, and what its refusals mean.
+"""How Ozon is spoken to: the Seller API's signing, limits, and what its refusals mean; see also performance.py.
 
 https://docs.ozon.ru/api/seller/: every method may be called 50 times a second by one Client-Id, all methods together.
 """
@@ -11,6 +11,8 @@ from datetime import timedelta
 import msgspec
 
 from collectors.errors import Later, PutOff, RateLimited, SplitWindow, StreamUnavailable
+from collectors.ozon import performance
+from collectors.ozon.performance import PERFORMANCE
 from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
 from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
 
@@ -23,21 +25,25 @@ _BROKEN_CIRCUIT = timedelta(minutes=3)  # "within several minutes", the vendor's
 class _Refusal(msgspec.Struct):
     code: object = 0  # of google.rpc; a few methods write its name instead
     message: object = ""
-    error: object = ""  # the advertising hosts'
 
     def words(self) -> str:
-        return str(self.message or self.error)
+        return str(self.message)
 
     def concerns_key(self) -> bool:
         words = self.words().lower()
         return "api-key" in words and "role" not in words  # without the role for one method, a key is still good
 
 
-def sign(secret: Secret, _: Request) -> Mapping[str, str]:
+def sign(secret: Secret, request: Request) -> Mapping[str, str]:
+    if request.host == PERFORMANCE:
+        return performance.sign(secret)
     return {"Client-Id": secret["client_id"], "Api-Key": secret["api_key"]}
 
 
 def judge(answer: Answer) -> None:
+    if answer.request.host == PERFORMANCE:
+        performance.judge(answer)
+        return
     refusal = _refusal(answer)
     text = refusal.words()
     words = said(answer, text)
@@ -65,6 +71,8 @@ def judge(answer: Answer) -> None:
 
 def told(answer: Answer) -> Iterable[Told]:
     """Read the limit's headers. Which limit it is, they do not say: methods have their own beside the common one."""
+    if answer.request.host == PERFORMANCE:
+        return ()
     if answer.status == 429:
         return (Told(left=0, opens=retry_after(answer)),)
     left = units_left(answer, "ratelimit-remaining")
@@ -82,11 +90,12 @@ def _refusal(answer: Answer) -> _Refusal:
 
 OZON = Marketplace(
     name="ozon",
-    hosts=frozenset({SELLER}),
+    hosts=frozenset({SELLER, PERFORMANCE}),
     sign=sign,
     judge=judge,
     told=told,
     file_hosts=(".ozone.ru", ".ozon.ru"),
     secret_fields=("client_id", "api_key"),
+    logins={PERFORMANCE: performance.LOGIN},
     buckets=(Bucket(name="all", rate=Rate(timedelta(seconds=1 / 50), burst=10)),),
 )

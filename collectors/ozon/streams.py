@@ -1,7 +1,8 @@
-"""The streams of Ozon's Seller API. All reads are POST; its limit is the one of all methods together."""
+"""The streams of Ozon. The Seller API's reads are all POST; its limit is the one of all methods together."""
 
 from __future__ import annotations
 
+from collectors.ozon.adverts import PERF_CAMPAIGNS, PERF_DAILY, PERF_EXPENSE, PERF_REPORT, PERF_SKU
 from collectors.ozon.goods import (
     FBO_WAREHOUSES,
     PRICES,
@@ -52,4 +53,9 @@ STREAMS = (
     DISCOUNTED_REPORT,
     PLACEMENT_BY_PRODUCTS,
     PLACEMENT_BY_SUPPLIES,
+    PERF_CAMPAIGNS,
+    PERF_DAILY,
+    PERF_SKU,
+    PERF_REPORT,
+    PERF_EXPENSE,
 )

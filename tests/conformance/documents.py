@@ -23,6 +23,10 @@ _DOCUMENTS = {
     "ozon": ("ozon/ozon-*.normalized.json", "ozon/ozon-*-reconstructed-from-sdk.json"),
     "yandex_market": ("yandex-market/yandex-market-openapi.json",),
 }
+# Answers of which a document tells the fields, but in words.
+_IN_WORDS = {
+    "/api/client/statistics/expense/json": b'{"rows":[{"id":"1","date":"2026-10-01","title":"x","moneySpent":"6,35"}]}'
+}
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,12 @@ class Document:
 
     def find(self, request: Request) -> Operation | None:
         """Return the operation that the request asks for; of several, the one with the most literal path."""
+        # Ozon Performance tells only in words that each CSV is JSON under a longer path.
+        path = request.path.removesuffix("/json") if "performance" in request.host else request.path
         found = [
             Operation(self, template, method, match.groupdict(), parameters, node)
             for host, method, template, pattern, parameters, node in self._operations
-            if (host, method) == (request.host, request.method) and (match := pattern.fullmatch(request.path))
+            if (host, method) == (request.host, request.method) and (match := pattern.fullmatch(path))
         ]
         return min(found, key=lambda operation: operation.template.count("{"), default=None)
 
@@ -218,7 +224,8 @@ def documented_answer(marketplace: str, request: Request, *, of_schema: bool) ->
     """Return what the vendor answers: an example kept beside the documents or in them, or else made of its schema."""
     found, _ = operations(marketplace, request)
     listed = _examples(marketplace)
-    examples = [listed.get(f"{one.method} {one.template}") for one in found] + [one.example() for one in found]
+    examples = [_IN_WORDS.get(request.path), *(listed.get(f"{one.method} {one.template}") for one in found)]
+    examples += [one.example() for one in found]
     answers = [] if of_schema else examples
     return next((body for body in (*answers, *(one.sample() for one in found)) if body is not None), None)
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from collectors.errors import Malformed, NoProgress, NotReady
+from collectors.login import ACCESS_TOKEN
 from collectors.refusals import judge_status
 from collectors.registry import STREAMS
 from collectors.stream import Answer, ListedBy, Page, Request, Stream, Walk, Windows
@@ -43,7 +44,7 @@ class Vendor:
         if not request.signed:  # a link to a file: no document has it
             return answered(request, b"a file", judge_status)
         marketplace = self.stream.marketplace
-        headers = marketplace.sign(dict.fromkeys(marketplace.secret_fields, "1"), request)
+        headers = marketplace.sign(dict.fromkeys((*marketplace.secret_fields, ACCESS_TOKEN), "1"), request)
         found, missing = operations(marketplace.name, request)
         self.faults += missing + [fault for operation in found for fault in operation.faults(request, headers)]
         body = documented_answer(marketplace.name, request, of_schema=self.of_schema)
@@ -74,11 +75,11 @@ async def walk_with(vendor: Vendor, slice_: str) -> list[Page]:
     return pages
 
 
-async def slices_of(stream: Stream) -> Iterable[str]:
+async def slices_of(stream: Stream, *, of_schema: bool) -> Iterable[str]:
     if not isinstance(stream.slices, ListedBy):
         return stream.slices
     lister = STREAMS[stream.marketplace.name][stream.slices.stream]
-    pages = await walk_with(Vendor(lister), "")
+    pages = await walk_with(Vendor(lister, of_schema), "")
     names = {name for page in pages for name in stream.slices.read(page.answer.body)}
     assert names, "the documented example lists nothing"
     return [name.replace("0", "1") for name in sorted(names)]  # an example that was filled in has zeros for ids
@@ -98,5 +99,5 @@ async def test_every_request_is_valid_by_the_vendors_documents(stream: Stream) -
 
 
 async def walk_over(vendor: Vendor) -> None:
-    for name in await slices_of(vendor.stream):
+    for name in await slices_of(vendor.stream, of_schema=vendor.of_schema):
         await walk_with(vendor, name)

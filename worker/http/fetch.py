@@ -6,7 +6,7 @@ What is raised is named in `collectors.errors`. Waits up to two seconds are slep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,13 +29,14 @@ from collectors.stream import Answer, Bucket, Rate, Request, Scope, Secret, Stre
 from worker.http.body import ByteBudget, read_body
 from worker.http.health import Health
 from worker.http.hosts import Hosts
-from worker.http.limits import IN_PLACE, Limits, bucket_key, concerned
+from worker.http.limits import IN_PLACE, Limits, Turn, bucket_key, concerned
+from worker.http.login import Logins
 from worker.http.phases import Attempt, DeadConnection, NoConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
 from worker.http.retry import NewKey, may_help, repeating
 from worker.http.scripts import Keyed
-from worker.http.targets import Target, target
+from worker.http.signing import Resolve, Signing
 from worker.http.task import Task
 from worker.metrics import Metrics
 from worker.traces import NO_TRACES, Traces
@@ -50,7 +51,6 @@ _GATE_SHUT = timedelta(minutes=1)  # for the account's other requests after its 
 _GATE = Bucket(name="account", scope=Scope.SLOTS, rate=Rate(timedelta(seconds=30), burst=3))
 
 Sleep = Callable[[float], Awaitable[None]]
-Resolve = Callable[[], Awaitable[Secret]]  # what the account's secret is now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ class Fetcher:
     health: Health
     hosts: Mapping[str, str]
     known: Hosts = field(default_factory=Hosts)
+    logins: Logins = field(default_factory=Logins)
     now: Callable[[], datetime]  # by the database's clock
     sleep: Sleep = asyncio.sleep
     metrics: Metrics = field(default_factory=Metrics)
@@ -92,12 +93,24 @@ class AccountFetch:
     def __post_init__(self) -> None:
         self.proxies = [proxy for proxy in self.proxies if proxy.group == self.proxy_group]
         self._hold = self.fetcher.budget.hold()
+        self._signing = Signing(
+            fetch=self,
+            marketplace=self.stream.marketplace,
+            account_id=self.account_id,
+            secret=self.secret,
+            resolve=self.resolve,
+            logins=self.fetcher.logins,
+            hosts=self.fetcher.hosts,
+            now=self.fetcher.now,
+        )
 
     async def __call__(self, request: Request) -> Answer:
         """Fetch what is asked. Returns an answer of data; raises what anything else means."""
+        token = await self._signing.token(request)
         task = Task(
             request=request,
-            target=self._addressed(request),
+            target=self._signing.target(request, token),
+            token=token,
             known=self.fetcher.known,
             health=self.fetcher.health,
             account_id=self.account_id,
@@ -119,8 +132,10 @@ class AccountFetch:
         """Return how long the request may yet wait in place, all its waits together."""
         return max(timedelta(0), IN_PLACE - timedelta(seconds=self.seconds_waited - task.waited_before))
 
-    def _addressed(self, request: Request) -> Target:
-        return target(request, self.stream.marketplace, self.secret, hosts=self.fetcher.hosts, now=self.fetcher.now)
+    @property
+    def tokens(self) -> Iterable[str]:
+        """The tokens that signed, where keys are exchanged for one."""
+        return self._signing.tokens
 
     @property
     def _of_stream(self) -> tuple[str, str]:
@@ -142,7 +157,7 @@ class AccountFetch:
             return await self._send_on_live_connection(task, proxy)
         except TryAgain as error:
             if isinstance(error, NewKey):
-                task.target = self._addressed(task.request)
+                await self._signing.sign_anew(task)
             await task.failed_by(proxy, error, alone=len(self.proxies) < 2)
             raise
 
@@ -178,18 +193,27 @@ class AccountFetch:
     async def _send(self, task: Task, proxy: Proxy | None) -> Answer:
         limits, metrics = self.fetcher.limits, self.fetcher.metrics
         keys = self._keys(task.request, proxy)
-        token_type = self.stream.marketplace.token_type(self.secret, task.request)
+        place = task.request.place
+        if place is not None:
+            await limits.place(self._keyed(place.bucket), place)
+        token_type = self.stream.marketplace.token_type(self._signing.secret, task.request)
         with metrics.turn(self.stream.marketplace.name) as came:
             async with limits.turn(keys, token_type, wait=self._wait, max_wait=self._patience(task)) as turn:
                 came()
                 with self.fetcher.known.trying(task.request.host), metrics.request(*self._of_stream):
-                    try:
-                        answer = await self._exchange(task, proxy)
-                    except (NotSent, NoConnection, OtherProxy):  # no connection came up
-                        turn.unsent()
-                        raise
-                    await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
+                    answer = await self._take(turn, task, proxy)
                     await self._heed(task, proxy, answer, keys)
+                    if place is not None:
+                        await limits.place(self._keyed(place.bucket), place, answer)
+        return answer
+
+    async def _take(self, turn: Turn, task: Task, proxy: Proxy | None) -> Answer:
+        try:
+            answer = await self._exchange(task, proxy)
+        except (NotSent, NoConnection, OtherProxy):  # no connection came up
+            turn.unsent()
+            raise
+        await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
         return answer
 
     async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
@@ -200,7 +224,7 @@ class AccountFetch:
             raise
         except CollectError as error:
             await task.answered_through(proxy)
-            await self._obey(error, keys, answer.request.host)
+            await self._obey(error, keys, task)
             raise
         self.fetcher.known.ok(answer.request.host)
         await task.answered_through(proxy)
@@ -210,8 +234,8 @@ class AccountFetch:
             told = f"{answer.request.path}: the answer is of another seller; check the account's external id"
             raise Malformed(told, replace(answer, body=b""))
 
-    async def _obey(self, error: CollectError, keys: Sequence[Keyed], host: str) -> None:
-        limits, known = self.fetcher.limits, self.fetcher.known
+    async def _obey(self, error: CollectError, keys: Sequence[Keyed], task: Task) -> None:
+        limits, known, host = self.fetcher.limits, self.fetcher.known, task.request.host
         if isinstance(error, RateLimited):
             known.limited(host, self.seller)
         else:
@@ -220,14 +244,10 @@ class AccountFetch:
             case RateLimited():
                 await limits.penalise(concerned(keys, error.bucket), error.wait)
             case AccountRefused():
-                if await self._has_new_key():
+                if await self._signing.renew(task):
                     raise NewKey(str(error)) from None
+                self._signing.refuse(task, str(error))
                 await limits.penalise([self._gate()], _GATE_SHUT)
-
-    async def _has_new_key(self) -> bool:
-        """Look once more what the secret is: somebody may have replaced it since the run began."""
-        before, self.secret = self.secret, await self.resolve()
-        return self.secret != before
 
     async def _exchange(self, task: Task, proxy: Proxy | None) -> Answer:
         request = task.request
@@ -277,11 +297,13 @@ class AccountFetch:
 
     def _keys(self, request: Request, proxy: Proxy | None) -> list[Keyed]:
         own = self.stream.buckets if request.buckets is None else request.buckets
+        if request.place is not None and request.place.over is None:
+            own = (*own, request.place.bucket)
         egress = "direct" if proxy is None else proxy.way_out
-        return [
-            (bucket, bucket_key(self.stream.marketplace.name, self.seller, bucket, egress=egress))
-            for bucket in (*self.stream.marketplace.buckets, *own)
-        ] + [self._gate()]
+        return [self._keyed(bucket, egress) for bucket in (*self.stream.marketplace.buckets, *own)] + [self._gate()]
+
+    def _keyed(self, bucket: Bucket, egress: str = "") -> Keyed:
+        return bucket, bucket_key(self.stream.marketplace.name, self.seller, bucket, egress=egress)
 
     def _gate(self) -> Keyed:
         return _GATE, bucket_key(self.stream.marketplace.name, f"account {self.account_id}", _GATE, egress="")

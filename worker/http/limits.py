@@ -21,14 +21,16 @@ import structlog
 from redis.asyncio import Redis
 
 from collectors.errors import PutOff, RateLimited
+from collectors.place import Place
 from collectors.stream import Answer, Bucket, Scope, Told
-from worker.http.scripts import LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
+from worker.http.scripts import HELD, LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
 from worker.http.valkey import microseconds
 
 log = structlog.get_logger(__name__)
 
 IN_PLACE = timedelta(seconds=2)  # a longer wait is handed back to the queue (arq's own grain is 0.5 s)
 _SLOT_WAIT = timedelta(seconds=3)  # over IN_PLACE: we have waited for the slot already
+_PLACE_WAIT = timedelta(seconds=20)  # on average; reports take from seconds to minutes
 _SLOT_POLL = timedelta(seconds=0.05)  # a request takes about 0.3
 _SHORTEST_WAIT = timedelta(seconds=0.005)  # until we look again whether what is under way was answered
 
@@ -44,8 +46,8 @@ def bucket_key(marketplace: str, seller: str, bucket: Bucket, *, egress: str) ->
     match bucket.scope:
         case Scope.SELLER:
             return f"{start}:seller:{seller}"
-        case Scope.SLOTS:
-            return f"{start}:slots:{seller}"
+        case Scope.SLOTS | Scope.PLACES:
+            return f"{start}:{bucket.scope}:{seller}"
         case Scope.APPLICATION:
             return f"{start}:application"
         case Scope.EGRESS:
@@ -90,6 +92,17 @@ class Limits:
         finally:
             await turn.leave()
 
+    async def place(self, keyed: Keyed, place: Place, answer: Answer | None = None) -> None:
+        """Hold a place on after an answer, or give it back if that says so; before one, if it is to be begun anew.
+
+        Without Valkey it expires.
+        """
+        if answer is None and place.over is not None:
+            return
+        over = answer is None or (place.over is not None and place.over(answer))
+        with suppress(PutOff):
+            await self._scripts.place(keyed, place.name, over=over)
+
     async def penalise(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Stop all workers for as long as the marketplace said; afterwards a bucket has one unit, not its burst."""
         if keys:
@@ -130,11 +143,16 @@ class Turn:
                 case _:
                     self._to_settle = again
             pause = _pause(taken, again=again)
-            if taken.said is Said.TOO_FAR or waited + pause > max_wait:
-                raise _limited(taken, waited)
+            if taken.said is Said.TOO_FAR or waited + pause > max_wait or self._is_placeless(taken):
+                raise _limited(taken, waited, placeless=self._is_placeless(taken))
             if pause:
                 await wait(pause.total_seconds())
                 waited += pause
+
+    def _is_placeless(self, taken: Taken) -> bool:
+        """Tell whether it waits for something to end that takes longer than a request."""
+        waits_for = {bucket.scope for bucket, _ in self._turned.keys if bucket.name == taken.bucket}
+        return taken.said is Said.NO_SLOT and Scope.PLACES in waits_for
 
     def unsent(self) -> None:
         """Say that the request surely never left us, so that its units are given back."""
@@ -142,7 +160,7 @@ class Turn:
 
     async def answered(self, answer: Answer, told: Iterable[Told] = ()) -> None:
         """Charge what the answer cost, and hold everybody to what it told of the limits."""
-        counted = [(bucket, key) for bucket, key in self._turned.keys if bucket.scope is not Scope.SLOTS]
+        counted = [(bucket, key) for bucket, key in self._turned.keys if bucket.scope not in HELD]
         self._about = {key: {"cost": bucket.cost(answer)} for bucket, key in counted}
         for word in told:
             for _, key in concerned(self._turned.keys, word.bucket):
@@ -176,9 +194,7 @@ class Turn:
     def _hold(self) -> None:
         """Hold the slots for as long as the request runs: a slot expires soon, should its worker be killed."""
         lives = [
-            bucket.rate_for(self._turned.token_type).every
-            for bucket, _ in self._turned.keys
-            if bucket.scope is Scope.SLOTS
+            bucket.rate_for(self._turned.token_type).every for bucket, _ in self._turned.keys if bucket.scope in HELD
         ]
         if lives:
             self._renewing = asyncio.create_task(self._renew(min(lives) / 3))
@@ -207,7 +223,10 @@ def _pause(taken: Taken, *, again: bool) -> timedelta:
     return timedelta(0)
 
 
-def _limited(taken: Taken, waited: timedelta) -> RateLimited:
+def _limited(taken: Taken, waited: timedelta, *, placeless: bool) -> RateLimited:
+    if placeless:
+        wait = _PLACE_WAIT * random.uniform(0.5, 1.5)  # noqa: S311 - only spreads those who wait
+        return RateLimited(f"no place of {taken.bucket!r} is free yet", wait=wait, bucket=taken.bucket)
     if taken.said is Said.NO_SLOT:
         return RateLimited(f"no slot of {taken.bucket!r} became free", wait=_SLOT_WAIT, bucket=taken.bucket)
     wait = max(taken.wait, _SLOT_WAIT) if waited else taken.wait

@@ -24,6 +24,8 @@ _LONGEST_REQUEST = timedelta(seconds=160)
 _FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)  # by a marketplace's mark it is kept that it was in use
 _RECOVERY = timedelta(minutes=20)  # from a standstill to full speed after unexpected refusals: 5 % a minute
 
+HELD = frozenset({Scope.SLOTS, Scope.PLACES})  # these are held and given back, the others count
+
 Keyed = tuple[Bucket, str]
 
 
@@ -80,9 +82,9 @@ class Scripts:
     def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
         self._scale = scale
         self._keep = keep
-        self._take, self._renew, self._settle, self._shut, self._restore = (
+        self._take, self._renew, self._settle, self._shut, self._restore, self._place = (
             redis.register_script(script("bucket") + script(name))
-            for name in ("take", "renew", "settle", "shut", "restore")
+            for name in ("take", "renew", "settle", "shut", "restore", "place")
         )
 
     async def take(self, turned: Turned, *, longest: timedelta) -> Taken:
@@ -137,6 +139,11 @@ class Scripts:
             )
         await self.write(_far(keys, noted))
 
+    async def place(self, keyed: Keyed, name: str, *, over: bool) -> None:
+        """Hold a place on for as long as its bucket says, or give it back."""
+        async with reached("the limiter"):
+            await self._place(keys=_names([keyed]), args=[self._asked([keyed], "", id=name, over=over)])
+
     async def bring_back(self, mark: str) -> None:
         """Put the waits of one marketplace back into Valkey, if it has lost them. Raises PutOff."""
         kept = {} if self._keep is None else await self._keep.read()
@@ -175,7 +182,7 @@ class Scripts:
 
     def _described(self, bucket: Bucket, token_type: str) -> dict[str, int | bool]:
         rate = bucket.rate_for(token_type)
-        slots = bucket.scope is Scope.SLOTS
+        slots = bucket.scope in HELD
         safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
         return {
             "slots": slots,

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 
 from collectors.errors import AccountRefused, Malformed
+from collectors.login import Login
 from collectors.stream import Answer, Marketplace, Request, Secret
 
 _HOST = re.compile(r"[a-z0-9.-]+(:443)?", re.IGNORECASE)  # of a link that the marketplace gave us
@@ -23,7 +24,7 @@ class Target:
 
     url: str
     headers: Mapping[str, str] = field(repr=False)  # the credentials are among them
-    content: bytes | None = field(repr=False)
+    content: bytes | None = field(repr=False)  # of a login, the keys are in it
 
 
 def target(
@@ -45,14 +46,22 @@ def target(
         "Accept-Encoding": "gzip",
         "User-Agent": f"bronze-collector/{_VERSION}",
     }
+    login = login_for(request, marketplace)
+    body = request.body if login is None else login.body(secret)
     content = None
-    if request.body is not None:
-        content = msgspec.json.encode(request.body)
+    if body is not None:
+        content = msgspec.json.encode(body)
         headers["Content-Type"] = "application/json"
-    if request.signed:
+    if request.signed and login is None:
         headers |= _signature(request, marketplace, secret)
     base = hosts.get(request.host, f"https://{request.host}")
     return Target(f"{base}/{request.path.removeprefix('/')}", headers, content)
+
+
+def login_for(request: Request, marketplace: Marketplace) -> Login | None:
+    """Return the login that the request itself is, if it is one."""
+    login = marketplace.logins.get(request.host)
+    return login if login is not None and request == login.request else None
 
 
 def _check_host(

@@ -27,9 +27,11 @@ class Task:
     account_id: str
     marketplace: str
     waited_before: float  # seconds, by the run
+    token: str = field(default="", repr=False)  # that signs it, where keys are exchanged for one
+    is_renewed: bool = False  # … because the one before was refused
     passed_over: list[Proxy] = field(default_factory=list)  # that failed it
     failure: TryAgain | None = None  # of the last attempt
-    is_spent: bool = False  # no other proxy is usable
+    is_spent: bool = False  # no other attempt may help: no proxy is usable, or no token is to be had
     _suspected: list[tuple[Proxy, OtherProxy]] = field(default_factory=list)  # it may have been the API as well
     _lost_on_the_way: int = 0  # attempts
 

@@ -13,11 +13,12 @@ from redis.asyncio import Redis
 from collectors.stream import Bucket, Secret
 from tests.integration.http.peers import CANARY, FILES, HOST, Api, Tunnel, stream_of
 from worker.http.body import ByteBudget
-from worker.http.fetch import AccountFetch, Fetcher, Resolve
+from worker.http.fetch import AccountFetch, Fetcher
 from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
 from worker.http.proxies import Proxy
+from worker.http.signing import Resolve
 
 
 @pytest.fixture(scope="session")

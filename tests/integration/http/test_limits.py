@@ -214,7 +214,7 @@ async def test_all_keys_of_a_turn_lie_on_one_node_of_a_cluster(redis: Redis) -> 
     keys = keyed(*(bucket(scope.value, scope=scope) for scope in Scope), seller="s}{1", egress="{p}")
     async with limits.turn(keys, "", wait=Slept()):
         names = [name.decode() for name in await redis.keys("*")]
-    assert len(names) == 1 + 3 + 4, "the mark, three hashes of counted buckets, and who is under way in each"
+    assert len(names) == 1 + 3 + 5, "the mark, three hashes of counted buckets, and who is under way in each"
     assert all(name.startswith("limit:{vendor}") for name in names)
 
 

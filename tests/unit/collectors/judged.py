@@ -19,8 +19,10 @@ def answer(
     *,
     path: str = "/some/method",
     signed: bool = True,
+    host: str | None = None,  # the first whose requests the secret itself signs
 ) -> Answer:
-    request = Request(method="GET", host=min(marketplace.hosts), path=path, signed=signed)
+    host = host or min(marketplace.hosts - marketplace.logins.keys())
+    request = Request(method="GET", host=host, path=path, signed=signed)
     return Answer(request=request, status=status, headers=headers or {}, body=body, fetched_at=NOW)
 
 

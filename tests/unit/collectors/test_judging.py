@@ -19,7 +19,7 @@ from collectors.errors import (
     SplitWindow,
     StreamUnavailable,
 )
-from collectors.ozon.api import OZON
+from collectors.ozon.api import OZON, SELLER
 from collectors.refusals import judge_status
 from collectors.registry import STREAMS, find_marketplace
 from collectors.stream import Answer, Marketplace, Request
@@ -97,7 +97,7 @@ def test_a_file_may_begin_like_html() -> None:
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_file_that_holds_nothing_is_not_taken_for_a_report(body: bytes, signed: bool) -> None:
-    request = Request(method="GET", host=min(OZON.hosts), path="/file", file=True, signed=signed)
+    request = Request(method="GET", host=SELLER, path="/file", file=True, signed=signed)
     error = judged(judge_status, Answer(request=request, status=200, headers={}, body=body, fetched_at=NOW))
     assert type(error) is Later
     assert error.blame is Blame.API
@@ -136,7 +136,7 @@ def test_a_firewall_blames_the_pair_and_only_a_500_may_be_asking_too_much(market
     ],
 )
 def test_a_redirect_says_whether_the_api_moved_or_somebody_is_on_the_way(location: str | None, words: str) -> None:
-    headers = {} if location is None else {"location": location.replace("{host}", min(OZON.hosts))}
+    headers = {} if location is None else {"location": location.replace("{host}", SELLER)}
     error = judged(OZON.judge, answer(OZON, 302, headers=headers))
     assert type(error) is RequestRefused
     assert re.search(words, str(error))

@@ -10,8 +10,9 @@ import pytest
 
 from collectors.errors import CollectError, Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import get, post
+from collectors.place import Place
 from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
-from collectors.stream import Answer, Cursor, Mark, Page, Request, Step
+from collectors.stream import Answer, Bucket, Cursor, Mark, Page, Rate, Request, Scope, Step
 from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, gathered, steps_of, walk_from
 
 FILE = Request(method="GET", host="files.test", path="/made/7.zip", signed=False)
@@ -19,6 +20,7 @@ CREATED = b'{"result":{"reportId":"r1"}}'
 STATES: dict[bytes, State] = {
     b"working": Working(timedelta(seconds=5)),
     b"ready": Ready(FILE),
+    b"ready at theirs": Ready(Request(method="GET", host="api.test", path="/file/7")),
     b"nothing": NothingToTell(),
     b"too large": TooLarge(),
     b"failed": Failed("no mood"),
@@ -147,6 +149,38 @@ async def test_a_download_that_fails_forgets_nothing() -> None:
     steps, error, _ = await run([b"ready", trouble], MARKED)
     assert steps == []
     assert error is trouble
+
+
+async def test_a_file_of_the_marketplaces_own_that_is_gone_has_its_report_made_again() -> None:
+    """A link may be given anew by the next poll; where our credentials are asked for there is no other way."""
+    gone = Later("404", answer=answer_of(b"", status=404))
+    steps, error, _ = await run([b"ready", Later("404", answer=replace(gone.answer, request=FILE))], MARKED)  # type: ignore[type-var]
+    assert (steps, type(error)) == ([], Later)
+    steps, error, _ = await run([b"ready at theirs", gone], MARKED)
+    assert steps == [Mark({"failed": 1})]
+    assert "no longer knows it" in str(error)
+    assert await _creates_again(steps[-1])
+
+
+async def test_its_place_is_taken_by_its_creation_and_is_over_with_the_poll_that_says_so() -> None:
+    places = Bucket(name="reports", rate=Rate(timedelta(minutes=15)), scope=Scope.PLACES)
+    placed = report(
+        post("api.test", "/create", repeatable=False),
+        report_id="result.reportId",
+        poll=get("api.test", "/info"),
+        state=lambda answer: STATES[answer.body],
+        places=places,
+    )
+    script = Script([CREATED, b"ready", b"PK"])
+    await steps_of(placed, script, replace(WALK, id="w1"))
+    create, poll, download = (request.place for request in script.asked)
+    assert create == Place(places, "w1")
+    assert download is None
+    assert poll is not None
+    assert (poll.bucket, poll.name) == (places, "w1")
+    assert poll.over is not None
+    over = {body for body in STATES if poll.over(answer_of(body))}
+    assert over == STATES.keys() - {b"working"}
 
 
 @pytest.mark.parametrize("answer", [b"{}", b'{"result":{"reportId":7}}', b'{"reportId":"r1"}', b'{"result":null}'])

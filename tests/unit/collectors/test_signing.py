@@ -22,4 +22,4 @@ def test_wildberries_takes_the_token_of_the_hosts_category_or_the_one_for_all() 
 def test_a_field_that_the_secret_lacks_is_named(name: str) -> None:
     marketplace = find_marketplace(name)
     with pytest.raises(KeyError, match=marketplace.secret_fields[0]):
-        marketplace.sign({}, request(next(iter(marketplace.hosts))))
+        marketplace.sign({}, request(min(marketplace.hosts - marketplace.logins.keys())))

@@ -125,6 +125,14 @@ def first_column(body: bytes) -> Iterable[Any]:
     return [row[0] for row in rows][1:]
 
 
+def advertised(body: bytes) -> Iterable[Any]:
+    """Read the report of one campaign: its number is in the first line, and the last one is a sum."""
+    head, _, *rows, _ = body.decode().splitlines()
+    campaign = head.partition("№ ")[2].partition(",")[0]
+    for day, sku, *_ in (row.split(";") for row in rows):
+        yield f"{campaign}/{sku}/{'-'.join(reversed(day.split('.')))}"
+
+
 CASES = {
     "wildberries/orders": Case(listed(key="srid"), page=11),
     "wildberries/cards": Case(listed("cards", key="nmID"), page=7),
@@ -195,6 +203,11 @@ CASES = {
     "ozon/discounted_report": Case(first_column, page=None),
     "ozon/placement_by_products": Case(first_column, page=None),
     "ozon/placement_by_supplies": Case(first_column, page=None),
+    "ozon/perf_campaigns": Case(listed("list", key="id"), page=2),
+    "ozon/perf_daily": Case(keys_of("ozon/perf_daily"), page=None),
+    "ozon/perf_expense": Case(keys_of("ozon/perf_expense"), page=None),
+    "ozon/perf_sku": Case(keys_of("ozon/perf_sku"), page=None),
+    "ozon/perf_report": Case(advertised, page=None),
     "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),

@@ -19,6 +19,8 @@ from collectors.errors import (
     SplitWindow,
     StreamUnavailable,
 )
+from collectors.ozon.api import OZON
+from collectors.ozon.performance import PERFORMANCE
 from collectors.registry import find_marketplace
 from tests.unit.collectors.judged import answer, judged
 
@@ -49,6 +51,7 @@ DOCUMENTS = (
     ("ozon", "ozon/ozon-performance-openapi.normalized.json"),
     ("yandex_market", "yandex-market/yandex-market-openapi.json"),
 )
+HOSTS = {"ozon/ozon-performance-openapi.normalized.json": PERFORMANCE}  # … of those that have one of their own
 # What a status means with the vendor's usual body, where nothing in it says otherwise.
 BY_STATUS: dict[int, type[CollectError]] = {
     400: RequestRefused,
@@ -126,7 +129,7 @@ def test_every_error_that_a_document_declares_is_judged(marketplace: str, docume
     assert declared
     for status, example in declared:
         body = json.dumps(USUAL[marketplace]) if example is None else example
-        raised = judged(found.judge, answer(found, status, body.encode()))
+        raised = judged(found.judge, answer(found, status, body.encode(), host=HOSTS.get(document)))
         assert type(raised) is BY_STATUS[status], f"{status} {body}"
 
 
@@ -147,3 +150,38 @@ def _declared(document: dict[str, Any]) -> Iterator[tuple[int, str | None]]:
 def test_a_refusal_of_wildberries_means(status: int, body: str, error: type[CollectError]) -> None:
     found = find_marketplace("wildberries")
     assert type(judged(found.judge, answer(found, status, body.encode()))) is error
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "words", "error"),
+    [
+        (401, "/api/client/token", "Client authentication failed", AccountRefused),
+        (400, "/api/client/token", "invalid_client", AccountRefused),
+        (403, "/api/client/token", "access denied", AccountRefused),
+        (401, "/api/client/campaign", "Access token has expired", AccountRefused),
+        (403, "/api/client/campaign", "no access", StreamUnavailable),
+        (400, "/api/client/statistics", "Превышен лимит по количеству кампаний (максимум 10)", RequestRefused),
+        (404, "/api/client/statistics/0c159c60-ab92-46d9-9a6b-d225dbf5c7b1", "report not found", Later),
+        (404, "/api/client/statistics/report", "report not found", Later),
+        (404, "/api/client/campaign", "Not Found", RequestRefused),
+    ],
+)
+def test_a_refusal_of_ozons_advertising_means(status: int, path: str, words: str, error: type[CollectError]) -> None:
+    body = json.dumps({"error": words}).encode()
+    assert type(judged(OZON.judge, answer(OZON, status, body, path=path, host=PERFORMANCE))) is error
+
+
+@pytest.mark.parametrize(
+    ("words", "bucket"),
+    [
+        ("Превышен лимит активных запросов, максимум 1", "performance_reports"),
+        ("Too Many Requests", "performance"),
+    ],
+)
+def test_a_limit_of_ozons_advertising_stops_nothing_of_the_seller_api(words: str, bucket: str) -> None:
+    body = json.dumps({"error": words}).encode()
+    raised = judged(OZON.judge, answer(OZON, 429, body, path="/api/client/statistics", host=PERFORMANCE))
+    assert isinstance(raised, RateLimited)
+    assert raised.bucket == bucket
+    assert bucket not in {each.name for each in OZON.buckets}
+    assert not [*OZON.told(answer(OZON, 429, body, host=PERFORMANCE))]

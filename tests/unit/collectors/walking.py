@@ -13,6 +13,7 @@ import msgspec
 from httpx import AsyncClient  # noqa: TID251 - a client that shares nothing with the worker's
 
 from collectors.errors import NotReady
+from collectors.login import ACCESS_TOKEN
 from collectors.refusals import judge_status
 from collectors.stream import Answer, Cursor, Page, Request, Stream, Walk, Window, Windows
 from collectors.windows import missing
@@ -30,6 +31,7 @@ class Seller:
     stream: Stream
     number: int = 1
     asked: list[Request] = field(default_factory=list)
+    token: str | None = None
 
     @property
     def id(self) -> str:
@@ -43,22 +45,35 @@ class Seller:
     async def __call__(self, request: Request) -> Answer:
         self.asked.append(request)
         marketplace = self.stream.marketplace
+        signature = marketplace.sign(await self._signing(request), request) if request.signed else {}
+        answer = await self._send(request, request.body, signature)
+        (marketplace.judge if request.signed else judge_status)(answer)
+        return answer
+
+    async def _signing(self, request: Request) -> Mapping[str, str]:
+        """Return the secret, with the token that it is exchanged for, where that is what signs."""
+        login = self.stream.marketplace.logins.get(request.host)
+        if login is None:
+            return self.secret
+        if self.token is None:
+            self.token = login.token(await self._send(login.request, login.body(self.secret), {})).value
+        return {**self.secret, ACCESS_TOKEN: self.token}
+
+    async def _send(self, request: Request, body: Any, signature: Mapping[str, str]) -> Answer:
         response = await self.client.request(
             request.method,
             f"{self.box.hosts[request.host]}{request.path}",
             params=dict(request.query),
-            content=None if request.body is None else msgspec.json.encode(request.body),
-            headers={"Host": request.host, **(marketplace.sign(self.secret, request) if request.signed else {})},
+            content=None if body is None else msgspec.json.encode(body),
+            headers={"Host": request.host, **signature},
         )
-        answer = Answer(
+        return Answer(
             request=request,
             status=response.status_code,
             headers=dict(response.headers),
             body=response.content,
             fetched_at=datetime.now(UTC),
         )
-        (marketplace.judge if request.signed else judge_status)(answer)
-        return answer
 
     async def pages(self, walk: Walk) -> list[Page]:
         """Walk to the last page, polling a report as often as it takes."""

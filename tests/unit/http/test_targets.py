@@ -8,6 +8,7 @@ import pytest
 
 from collectors.errors import AccountRefused, Malformed
 from collectors.ozon.api import OZON, SELLER
+from collectors.ozon.performance import LOGIN, PERFORMANCE
 from collectors.stream import Request
 from worker.http.targets import Target, target
 
@@ -67,3 +68,20 @@ def test_a_secret_that_no_header_can_carry_is_refused_without_being_quoted(value
     with pytest.raises(AccountRefused, match="cannot be sent as Api-Key") as caught:
         of(secret={"client_id": "1", "api_key": value})
     assert "canary" not in str(caught.value)
+
+
+def test_the_keys_of_a_login_are_in_what_is_sent_and_in_nothing_else() -> None:
+    keys = {"perf_client_id": "7@advertising", "perf_client_secret": "canary-secret"}
+    request = LOGIN.request
+    goes = target(request, OZON, SECRET | keys, hosts={}, now=lambda: datetime(2026, 11, 21, tzinfo=UTC))
+    assert goes.content == (
+        b'{"client_id":"7@advertising","client_secret":"canary-secret","grant_type":"client_credentials"}'
+    )
+    assert "canary" not in str(dict(goes.headers))
+    assert "canary" not in f"{goes!r} {request!r} {request.stored()}"
+
+
+def test_advertising_is_signed_by_the_token_and_is_not_shown_the_other_key() -> None:
+    goes = of(host=PERFORMANCE, secret={**SECRET, "access_token": "canary-token"})
+    assert goes.headers["Authorization"] == "Bearer canary-token"
+    assert not {"Api-Key", "Client-Id"} & goes.headers.keys()

@@ -26,6 +26,7 @@ STILL = {
     "ozon/fbo_warehouses",
     "ozon/seller_info",
     "ozon/roles",
+    "ozon/perf_campaigns",
     "ozon/discounted_report",
     "ozon/accrual_types",
     "ozon/cash_flow",
