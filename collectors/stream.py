@@ -214,7 +214,7 @@ class Watermark:
     """A cursor taken from the data, without end. Its pages are final as they are stored."""
 
     since: timedelta  # how far back the first walk begins
-    kept: timedelta | None = None  # how far back the API answers at all
+    kept: timedelta | date | None = None  # how far back, or since which day, the API answers at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,9 +226,9 @@ class Windows:
 
     longest: timedelta | Literal["month"]
     since: timedelta  # how far back collection begins unless somebody asks for more
-    kept: timedelta | None = None  # how far back the API answers at all
+    kept: timedelta | date | None = None  # how far back, or since which day of `zone`, the API answers at all
     lag: timedelta = timedelta(0)  # how long after an event the API tells it
-    grain: timedelta = timedelta(seconds=1)  # windows end on a multiple of it: a day where only days can be asked
+    grain: timedelta | Literal["month"] = timedelta(seconds=1)  # windows end on it: a day, where only days can be asked
     zone: tzinfo = UTC  # whose midnight the grid starts from
     restated: tuple[tuple[timedelta, timedelta], ...] = ()  # (up to this age, read again this often), ascending
 

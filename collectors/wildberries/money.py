@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from collectors.paging import by_last_row, by_offset, get, one_record, post
 from collectors.stream import Snapshot, Stream, Windows
@@ -21,7 +21,7 @@ FIN_DETAIL = Stream(
         zone=MOSCOW,
         lag=days(1),
         since=days(90),
-        kept=days(1000),  # from 2024-01-29
+        kept=date(2024, 1, 29),
         restated=((days(7), days(1)),),
     ),
     paging="rrdId after the last row's, until 204",
@@ -57,7 +57,7 @@ FIN_REPORTS = Stream(
         zone=MOSCOW,
         lag=days(1),
         since=days(84),
-        kept=days(680),  # from 2025-01-01
+        kept=date(2025, 1, 1),
         restated=((days(7), days(1)),),
     ),
     paging="offset until 204",

@@ -1,0 +1,153 @@
+"""Every stream that is read in windows lives for weeks: gaps, restarts, splits and clocks that jump leave no hole."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collectors.registry import STREAMS
+from collectors.stream import Window, Windows
+from collectors.windows import cell, due, horizon, in_two, settled
+from tests.unit.collectors.drawn import DAY, grain_of, is_on_grain
+from tests.unit.collectors.intervals import minus, overlapping, union
+
+HOUR = timedelta(hours=1)
+WINDOWED = [
+    pytest.param(stream.progress, id=f"{marketplace}/{stream.name}")
+    for marketplace, streams in STREAMS.items()
+    for stream in streams.values()
+    if isinstance(stream.progress, Windows)
+]
+# Just before the ends of a leap February, of a short one, of a long month, of a year; midnights of Moscow and of UTC.
+BORN = ["2024-02-29T20:59", "2023-02-28T23:59", "2026-10-31T20:30", "2026-12-31T20:59", "2027-01-01T00:00"]
+
+
+class Run(NamedTuple):
+    """One run: how long after the one before (a clock may go back), after how many walks it was stopped, and a split."""
+
+    after: timedelta
+    walks: int
+    splits: bool
+
+
+RUNS = st.lists(
+    st.builds(
+        Run,
+        st.builds(
+            lambda jump, seconds: jump + timedelta(seconds=seconds),
+            st.sampled_from([HOUR, HOUR, 7 * HOUR, DAY, 3 * DAY, 17 * DAY, 40 * DAY, -2 * HOUR, -3 * DAY]),
+            st.integers(0, 3599),
+        ),
+        st.sampled_from([0, 1, 3, 10_000, 10_000]),
+        st.booleans(),
+    ),
+    min_size=6,
+    max_size=14,
+)
+
+
+class Reading(NamedTuple):
+    window: Window
+    began: datetime
+    number: int
+
+
+class Life:
+    """What a slice has read, kept as the database keeps it: coverage, and the walks that are not superseded."""
+
+    def __init__(self, progress: Windows, born: datetime) -> None:
+        self.progress = progress
+        self.wanted = horizon(progress, born - progress.since)
+        self.covered: list[Window] = []
+        self.settled: list[Window] = []
+        self.parts: list[Window] = []
+        self.read: list[Reading] = []
+        self._of_cell: defaultdict[datetime, list[Reading]] = defaultdict(list)
+
+    @property
+    def current(self) -> list[Reading]:
+        return [reading for of_cell in self._of_cell.values() for reading in of_cell]
+
+    def due(self, now: datetime) -> list[Window]:
+        told = horizon(self.progress, now)
+        holes = minus([Window(self.wanted, told)], self.covered) if told > self.wanted else []
+        unsettled = [(each.window, each.began) for each in self.current if minus([each.window], self.settled)]
+        return due(self.progress, holes, unsettled if self.progress.restated else [], now)
+
+    def run(self, now: datetime, *, walks: int = 10_000, splits: bool = False) -> list[Window]:
+        """Read what is due until told to stop; return what was planned."""
+        planned = self.due(now)
+        windows = self.parts + [each for each in planned if not any(each.overlaps(part) for part in self.parts)]
+        for window in windows[:walks]:
+            halves = in_two(self.progress, window) if splits else None
+            if halves is None:
+                self._complete(window, now)
+                continue
+            splits = False
+            self.parts = halves + [part for part in self.parts if part != window]
+        return planned
+
+    def _complete(self, window: Window, now: datetime) -> None:
+        self.parts = [part for part in self.parts if part != window]
+        self.covered = union([*self.covered, window])
+        if settled(self.progress, window, now):
+            self.settled = union([*self.settled, window])
+        reading = Reading(window, now, len(self.read))
+        self.read.append(reading)
+        key = cell(self.progress, window.start).start
+        found = [*self._of_cell[key], reading]
+        self._of_cell[key] = [
+            each for each in found if minus([each.window], [other.window for other in found if other[1:] > each[1:]])
+        ]
+
+
+def assert_can_be_asked(progress: Windows, window: Window, now: datetime) -> None:
+    whole = cell(progress, window.start)
+    assert whole.start <= window.start < window.end <= whole.end, "it crosses the grid"
+    assert progress.longest == "month" or window.end - window.start <= progress.longest
+    assert window.end <= horizon(progress, now) <= now - progress.lag, "the API cannot tell of it yet"
+    assert is_on_grain(progress, window.end)
+    if isinstance(progress.kept, timedelta):
+        assert window.start >= now - progress.kept, "the API has forgotten it"
+        assert is_on_grain(progress, window.start)
+    elif progress.kept is None:
+        assert is_on_grain(progress, window.start)
+    else:
+        first = datetime.combine(progress.kept, datetime.min.time(), progress.zone)
+        assert window.start >= first
+        assert window.start == first or is_on_grain(progress, window.start)
+
+
+@pytest.mark.parametrize("progress", WINDOWED)
+@settings(max_examples=12, deadline=None)
+@given(born=st.sampled_from(BORN), runs=RUNS)
+def test_a_long_life_leaves_no_hole_and_reads_nothing_twice_but_what_is_restated(
+    progress: Windows, born: str, runs: list[Run]
+) -> None:
+    now = latest = datetime.fromisoformat(born).replace(tzinfo=UTC)
+    life = Life(progress, now)
+    for run in [Run(timedelta(0), 10_000, splits=False), *runs]:
+        now += run.after
+        latest = max(latest, now)
+        planned = life.run(now, walks=run.walks, splits=run.splits)
+        for window in planned:
+            assert_can_be_asked(progress, window, now)
+        assert overlapping(planned) == []
+    for _ in range(2):  # a quiet end: what was split first, and then what it hid
+        life.run(latest)
+    assert life.parts == []
+
+    told = horizon(progress, latest)
+    holes = minus([Window(life.wanted, told)], life.covered) if told > life.wanted else []
+    if isinstance(progress.kept, timedelta):  # what nobody asked for in time is gone
+        holes = minus(holes, [Window(life.wanted - 999 * DAY, latest - progress.kept + HOUR + grain_of(progress))])
+    assert holes == []
+    if not progress.restated:
+        assert overlapping([reading.window for reading in life.read]) == []
+    elif all(run.after >= timedelta(0) for run in runs):
+        assert overlapping([reading.window for reading in life.current]) == [], "a moment is shown twice"
