@@ -66,7 +66,10 @@ def missing(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Wi
     for span in _aligned(progress, gaps):
         held = _within(span, oldest, limit)
         for whole in () if held is None else _cells(progress, held):
-            part = _within(whole if progress.restated else _overlap(whole, span), oldest, limit)
+            # Of a cell that the API has begun to forget, an earlier reading holds what this one could not: not twice.
+            forgets = isinstance(progress.kept, timedelta) and oldest is not None and whole.start < oldest
+            is_whole = progress.restated and not forgets
+            part = _within(whole if is_whole else _overlap(whole, span), oldest, limit)
             if part is not None:
                 windows[part] = None
     return list(windows)
@@ -91,15 +94,16 @@ def stale(progress: Windows, read: Iterable[tuple[Window, datetime]], now: datet
     has passed, and once more after its restatement has ended; never when the API no longer keeps all of it, for a
     poorer reading must not supersede a richer one.
     """
-    oldest = _oldest(progress, now)
-    due = [
+    oldest, limit = _oldest(progress, now), horizon(progress, now)
+    again = [
         window
         for window, read_at in read
-        if not settled(progress, window, read_at)
+        if window.end <= limit  # a clock may have gone back
+        and not settled(progress, window, read_at)
         and now - read_at >= _reread_after(progress, now - window.end)
         and (oldest is None or window.start >= oldest)
     ]
-    return sorted(due, key=lambda window: window.start, reverse=True)
+    return sorted(again, key=lambda window: window.start, reverse=True)
 
 
 def in_two(progress: Windows, window: Window) -> list[Window] | None:
