@@ -129,7 +129,7 @@ ANALYTICS = Stream(
         since=days(28),
         kept=days(90),  # without Premium Plus
         lag=hours(3),
-        restated=((days(7), hours(12)), (days(28), days(7))),
+        restated=((days(7), days(1)), (days(28), days(7))),  # 50 requests a day are soon spent
     ),
     paging="offset until empty",
     pages=by_offset(

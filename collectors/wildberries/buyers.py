@@ -99,7 +99,7 @@ CLAIMS = Stream(
         size=200,
     ),
     buckets=(limit("claims", every=seconds(3), burst=10, base=hours(1)),),
-    every=hours(3),
+    every=hours(4),  # so that a base token, which has 24 requests a day, can keep up
     needs="returns by buyers",
     priority=2,
 )

@@ -42,6 +42,7 @@ FIN_DETAIL = Stream(
     ),
     buckets=(limit("fin_detail", every=minutes(1), burst=1, base=hours(12)),),
     every=hours(6),
+    walk_max_age=days(2),  # rrdId never expires, and a base token waits twelve hours between two pages
     needs="finance",
 )
 
@@ -141,6 +142,7 @@ def _kept_back(name: str, path: str, about: str, *, base: timedelta) -> Stream:
         ),
         buckets=(limit(name, every=minutes(1), burst=1, base=base),),
         every=days(1),
+        walk_max_age=days(1),  # a base token may wait six hours between two pages
         needs="analytics",
         priority=3,
     )
@@ -182,6 +184,7 @@ DOCUMENTS_OF_SELLER = Stream(
     ),
     buckets=(limit("documents", every=seconds(10), burst=5, base=days(1)),),
     every=days(1),
+    walk_max_age=days(3),  # a base token waits a day between two pages
     needs="documents",
     priority=3,
 )

@@ -25,9 +25,14 @@ for group in (showcase, servers, admin, proxies, collection, quarantine):
 
 
 @app.command("docs", hidden=True)
-def docs(page: Annotated[Literal["cli", "streams", "faults"], typer.Argument()] = "cli") -> None:
-    """Print docs/cli.md, from the help of all commands, or the page of the streams or of what can go wrong."""
-    made = {"cli": lambda: reference.pages(app), "streams": reference.streams, "faults": reference.faults}
+def docs(page: Annotated[Literal["cli", "streams", "budget", "faults"], typer.Argument()] = "cli") -> None:
+    """Print docs/cli.md, from the help of all commands, or the page of streams, of their days, or of what can go wrong."""
+    made = {
+        "cli": lambda: reference.pages(app),
+        "streams": reference.streams,
+        "budget": reference.budget,
+        "faults": reference.faults,
+    }
     sys.stdout.write(made[page]())
 
 

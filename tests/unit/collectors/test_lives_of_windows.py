@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -12,9 +11,10 @@ import pytest
 
 from collectors.registry import STREAMS
 from collectors.stream import Window, Windows
-from collectors.windows import cell, due, horizon, in_two, settled
+from collectors.windows import cell, horizon
 from tests.unit.collectors.drawn import DAY, grain_of, is_on_grain
-from tests.unit.collectors.intervals import minus, overlapping, union
+from tests.unit.collectors.intervals import minus, overlapping
+from tests.unit.collectors.lives import Life
 
 HOUR = timedelta(hours=1)
 LIVES = 12
@@ -44,60 +44,6 @@ def runs_of(dice: Random) -> Iterator[Run]:
     for _ in range(dice.randint(6, 16)):
         after = dice.choice(jumps) + timedelta(seconds=dice.randrange(3600))
         yield Run(after, dice.choice((0, 1, 3, 10_000, 10_000)), dice.random() < 0.5)
-
-
-class Reading(NamedTuple):
-    window: Window
-    began: datetime
-    number: int
-
-
-class Life:
-    """What a slice has read, kept as the database keeps it: coverage, and the walks that are not superseded."""
-
-    def __init__(self, progress: Windows, born: datetime) -> None:
-        self.progress = progress
-        self.wanted = horizon(progress, born - progress.since)
-        self.covered: list[Window] = []
-        self.settled: list[Window] = []
-        self.parts: list[Window] = []
-        self.read: list[Reading] = []
-        self._of_cell: defaultdict[datetime, list[Reading]] = defaultdict(list)
-
-    @property
-    def current(self) -> list[Reading]:
-        return [reading for of_cell in self._of_cell.values() for reading in of_cell]
-
-    def due(self, now: datetime) -> list[Window]:
-        told = horizon(self.progress, now)
-        holes = minus([Window(self.wanted, told)], self.covered) if told > self.wanted else []
-        unsettled = [(each.window, each.began) for each in self.current if minus([each.window], self.settled)]
-        return due(self.progress, holes, unsettled if self.progress.restated else [], now)
-
-    def run(self, now: datetime, *, walks: int = 10_000, splits: bool = False) -> list[Window]:
-        """Read what is due until told to stop; return what was planned."""
-        windows = self.parts + [each for each in self.due(now) if not any(each.overlaps(part) for part in self.parts)]
-        for window in windows[:walks]:
-            halves = in_two(self.progress, window) if splits else None
-            if halves is None:
-                self._complete(window, now)
-                continue
-            splits = False
-            self.parts = halves + [part for part in self.parts if part != window]
-        return windows
-
-    def _complete(self, window: Window, now: datetime) -> None:
-        self.parts = [part for part in self.parts if part != window]
-        self.covered = union([*self.covered, window])
-        if settled(self.progress, window, now):
-            self.settled = union([*self.settled, window])
-        reading = Reading(window, now, len(self.read))
-        self.read.append(reading)
-        key = cell(self.progress, window.start).start
-        found = [*self._of_cell[key], reading]
-        self._of_cell[key] = [
-            each for each in found if minus([each.window], [other.window for other in found if other[1:] > each[1:]])
-        ]
 
 
 def assert_can_be_asked(progress: Windows, window: Window, now: datetime) -> None:
