@@ -85,4 +85,6 @@ def uses(marketplace: Marketplace, streams: Iterable[Stream], token_type: str) -
 
 def tightest(stream: Stream, found: Mapping[str, Use]) -> Use:
     """Return the use of that of the stream's buckets which is the fullest."""
-    return max((found[bucket.name] for bucket in counted(stream.marketplace, stream)), key=lambda use: use.taken / use.allowed)
+    return max(
+        (found[bucket.name] for bucket in counted(stream.marketplace, stream)), key=lambda use: use.taken / use.allowed
+    )

@@ -181,6 +181,7 @@ class Page:
     last: bool = False  # it completes the walk; of a watermark: we are up to date
     new: bool = True  # False: it only repeats what was stored before
     declared_total: int | None = None
+    shifted: bool = False  # it holds a row of the page before: the rows moved while they were read
     file_name: str | None = None
 
     @property

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
 from collectors.windows import settled
-from worker.db.payloads import PageRow, insert_pages, page_row
+from worker.db.payloads import PageRow, Stored, insert_pages, page_row
 from worker.db.position import OpenWalk, Position, Trail
 from worker.db.progress import Lease, advance, keep_walk
 from worker.db.requests import mark_collected
@@ -67,17 +67,17 @@ class Batch:
         walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
         self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
 
-    async def write(self, session: AsyncSession, lease: Lease) -> int:
-        """Write pages, walk, coverage and position down, together; return the bytes of the bodies. Raises LeaseLost."""
+    async def write(self, session: AsyncSession, lease: Lease) -> Stored:
+        """Write pages, walk, coverage and position down, together. Raises LeaseLost."""
         key, walk = lease.key, self.ended or self.position.walk
         # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
-        size = await insert_pages(session, key, self.rows, walk)
+        stored = await insert_pages(session, key, self.rows, walk)
         await advance(session, lease, self.position)
         if walk is not None:
             await keep_walk(session, key, walk, complete=self.completes, settled=self._is_settled(walk))
             if self.completes and walk.window is not None:
                 await mark_collected(session, key, walk.window)
-        return size
+        return stored
 
     def clear(self) -> None:
         """Begin the next batch where this one, now committed, ends."""
@@ -111,5 +111,5 @@ def _further(walk: OpenWalk, page: Page) -> OpenWalk:
         pages=walk.pages + page.worth_storing,
         records=walk.records + (page.records or 0),
         declared_total=total,
-        total_changed=walk.total_changed or changed,
+        total_changed=walk.total_changed or changed or page.shifted,
     )

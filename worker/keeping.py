@@ -17,6 +17,7 @@ from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Wi
 from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.partitions import with_months
+from worker.db.payloads import Stored
 from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
@@ -40,6 +41,9 @@ class Tally:
     pages: int = 0
     records: int = 0
     bytes: int = 0
+    pages_same: int = 0  # of them, those that are as they were and are not stored again
+    bytes_same: int = 0
+    shifted: int = 0  # walks whose rows moved from page to page while they were read
     finished: bool = False
     refused: list[Refused] = field(default_factory=list)  # that are not in quarantine yet
 
@@ -154,11 +158,14 @@ class Keeping:
         batch, tally = self._batch, self._tally
         if not batch.moved:
             return
-        size = await retry_conflicts(self._commit_once)
+        stored = await retry_conflicts(self._commit_once)
         tally.pages += len(batch.rows)
         tally.records += sum(row.page.records or 0 for row in batch.rows)
-        tally.bytes += size
+        tally.bytes += stored.bytes
+        tally.pages_same += stored.pages_same
+        tally.bytes_same += stored.bytes_same
         tally.walks += batch.completes
+        tally.shifted += batch.ended is not None and batch.ended.total_changed
         tally.refused.clear()
         self._lease = dataclasses.replace(
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0
@@ -171,14 +178,14 @@ class Keeping:
             since = await wanted_from(session, key) or self._resources.clock.now()
             return since, await earlier_walk(session, key, window) if begins else None
 
-    async def _commit_once(self) -> int:
+    async def _commit_once(self) -> Stored:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
         return await with_months(self._resources.sessions, moments, self._transaction)
 
-    async def _transaction(self) -> int:
+    async def _transaction(self) -> Stored:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            size = await self._batch.write(session, self._lease)
+            stored = await self._batch.write(session, self._lease)
             await set_aside(session, self._lease.key, self._tally.refused)
-        return size
+        return stored

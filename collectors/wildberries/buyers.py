@@ -96,6 +96,7 @@ CLAIMS = Stream(
             lambda walk, at: {"is_archive": walk.slice.removeprefix("archive="), **at},
         ),
         rows="claims",
+        total="total",
         size=200,
     ),
     buckets=(limit("claims", every=seconds(3), burst=10, base=hours(1)),),

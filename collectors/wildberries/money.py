@@ -138,6 +138,7 @@ def _kept_back(name: str, path: str, about: str, *, base: timedelta) -> Stream:
                 },
             ),
             rows="data.reports",
+            total="data.total",
             size=1000,
         ),
         buckets=(limit(name, every=minutes(1), burst=1, base=base),),

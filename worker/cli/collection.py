@@ -68,12 +68,15 @@ def status(*, as_json: AsJson = False) -> None:
                 moment(row["next_due_at"]),
                 moment(row["not_before"]),
                 row["attempts"] or "",
+                standing.saved_of([row]),
                 row["last_error"],
             )
             for row in of_account
         ]
-        headings = ("stream", "slice", "state", "last success", "next due", "waits until", "attempts", "last error")
-        out.print(table(headings, cells, title=title, right="attempts"))
+        headings = ("stream", "slice", "state", "last success", "next due", "waits until", "attempts")
+        out.print(table((*headings, "not stored again", "last error"), cells, title=title, right="attempts"))
+        if saved := standing.saved_of(of_account):
+            out.print(f"Not stored again in the last 30 days, for it was as before: {saved}.", markup=False)
         out.print()
 
 

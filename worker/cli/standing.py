@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from collectors.stream import Bucket, ListedBy, Scope, Snapshot, Stream, Watermark, Windows
 from worker.cli.opening import as_worker
-from worker.cli.words import span
+from worker.cli.words import number, size, span
+from worker.db.savings import savings
 from worker.db.tenancy import system_transaction
 from worker.settings import Settings
 
@@ -21,14 +22,37 @@ Row = Mapping[str, Any]
 _STATUS = text("SELECT * FROM collect.status()")
 
 
+LOOKS_BACK = timedelta(days=30)  # over which it is told what was saved
+_SAVED = ("pages", "pages_same", "bytes", "bytes_same")
+
+
 def read(settings: Settings) -> list[Row]:
-    """Return a row for each slice and lane of every account."""
+    """Return a row for each slice and lane of every account, with what it brought and saved in the last 30 days."""
 
     async def ask() -> list[Row]:
+        now = datetime.now(UTC)
         async with as_worker(settings) as sessions, system_transaction(sessions) as session:
-            return [dict(row) for row in (await session.execute(_STATUS)).mappings()]
+            rows = (await session.execute(_STATUS)).mappings().all()
+            saved = {
+                (each.marketplace_account_id, each.stream, each.slice, each.lane): each
+                for each in await savings(session, now - LOOKS_BACK, now + timedelta(days=1))
+            }
+        told = []
+        for row in rows:
+            of_row = saved.get((row["marketplace_account_id"], row["stream"], row["slice"], row["lane"]))
+            told.append({**row, **{name: getattr(of_row, name, 0) for name in _SAVED}})
+        return told
 
     return asyncio.run(ask())
+
+
+def saved_of(rows: Sequence[Row]) -> str:
+    """Say how much of what these slices brought was as it was before, and not stored again; "" if nothing was."""
+    pages, same, octets, octets_same = (sum(row[name] for row in rows) for name in _SAVED)
+    if not same:
+        return ""
+    share = f" ({octets_same / octets:.0%})" if octets else ""
+    return f"{number(same)} of {number(pages)} pages, {size(octets_same)} of {size(octets)}{share}"
 
 
 def by_account(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:

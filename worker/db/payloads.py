@@ -73,15 +73,23 @@ class _Twin(NamedTuple):
     in_parts: bool
 
 
-async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> int:
-    """Insert the pages, in a number of statements that does not grow with them; return the bytes of their bodies.
+class Stored(NamedTuple):
+    """What was inserted: the bytes of all bodies, and how many pages, of how many bytes, were only pointed at."""
+
+    bytes: int = 0
+    pages_same: int = 0
+    bytes_same: int = 0
+
+
+async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> Stored:
+    """Insert the pages, in a number of statements that does not grow with them.
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
     it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
     the refused one as bytes. A file on disk goes in part by part.
     """
     if not rows:
-        return 0
+        return Stored()
     twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
     prepared: list[tuple[PageRow, dict[str, Any]]] = []
     for row in rows:
@@ -94,7 +102,8 @@ async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[Page
             prepared.append((row, _whole(columns, row.page)))
     if prepared:
         await _insert_rows(session, prepared)
-    return sum(row.page.answer.size for row in rows)
+    same = [row.page.answer.size for row in rows if row.id in twins]
+    return Stored(sum(row.page.answer.size for row in rows), len(same), sum(same))
 
 
 async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, dict[str, Any]]]) -> None:
