@@ -97,7 +97,7 @@ def one_record(ask: Ask, *, field: str, kind: type) -> Pages:
     return pages
 
 
-def by_offset(  # noqa: PLR0913 - what an API may have besides rows
+def by_offset(
     ask: Ask,
     *,
     rows: str,

@@ -43,6 +43,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(f"DROP FUNCTION {SIGNATURE}")
-    op.execute(f"REVOKE SELECT ({READABLE}) ON collect.run FROM collector_scheduler")
+    op.execute(f"REVOKE SELECT ({READABLE}) ON collect.run FROM collector_scheduler")  # noqa: S608 - a constant
     op.execute("DROP POLICY scheduling ON collect.run")
     op.execute("ALTER TABLE collect.run DROP COLUMN pages_same, DROP COLUMN bytes_same")

@@ -26,7 +26,7 @@ for group in (showcase, servers, admin, proxies, collection, quarantine):
 
 @app.command("docs", hidden=True)
 def docs(page: Annotated[Literal["cli", "streams", "budget", "faults"], typer.Argument()] = "cli") -> None:
-    """Print docs/cli.md, from the help of all commands, or the page of streams, of their days, or of what can go wrong."""
+    """Print docs/cli.md, from the help of all commands, or another of the pages that are made."""
     made = {
         "cli": lambda: reference.pages(app),
         "streams": reference.streams,

@@ -39,14 +39,15 @@ This file is made: `collector docs streams > docs/streams.md`.
 _BUDGET = """# What a day takes
 
 How many requests live collection makes on an ordinary day, against what the marketplace allows, for each type of token.
-A figure is of the fullest limit that a stream takes from, with everything that shares it: all that a seller is asked for
-in Ozon, sales and the sales of a day in Wildberries. Where the marketplace counts items, so do we, in full pages.
+A figure is of the fullest limit that a stream takes from, with everything that shares it: in Ozon nearly all that a
+seller is asked for, in Wildberries sales and the sales of a day. Where the marketplace counts items, so do we, in full
+pages.
 
 * Lists are taken to fit one page, and a seller to have ten stores. Each page more is a request more for each walk; what
   is left between the two figures is for that, for the first collection, and for what is asked for by hand.
 * **Does not fit** loses nothing. New time comes before what is read again, and a request that has to wait puts its
-  stream off and holds no worker: the stream is collected as often as the limit allows, not as often as `docs/streams.md`
-  says, and what is restated is read again later. An account with such a token is best given fewer streams.
+  stream off and holds no worker: the stream is collected as often as the limit allows, not as often as
+  [docs/streams.md](streams.md) says, and what is restated is read again later.
 * Not available: the marketplace refuses a token of that type, and the stream is marked unavailable.
 
 This file is made: `collector docs budget > docs/budget.md`.
@@ -113,13 +114,13 @@ def budget() -> str:
         streams = list(catalogue.values())
         marketplace = streams[0].marketplace
         types = token_types(marketplace, streams)
-        found = {each: uses(marketplace, streams, each) for each in types}
-        rows = [["stream", "requests a day", *(_token(each, types) for each in types)], ["---"] * (2 + len(types))]
+        found = {kind: uses(marketplace, streams, kind) for kind in types}
+        rows = [["stream", "requests a day", *(_token(kind, types) for kind in types)], ["---"] * (2 + len(types))]
         rows += [
             [
                 stream.name,
                 f"{requests_a_day(stream):,.0f}",
-                *(_use(stream, each, tightest(stream, found[each])) for each in types),
+                *(_use(stream, kind, tightest(stream, found[kind])) for kind in types),
             ]
             for stream in streams
         ]
@@ -128,14 +129,14 @@ def budget() -> str:
     return "\n".join(parts)
 
 
-def _token(token_type: str, types: list[str]) -> str:
-    if token_type != ORDINARY:
-        return f"a {token_type} token"
+def _token(kind: str, types: list[str]) -> str:
+    if kind != ORDINARY:
+        return f"a {kind} token"
     return "the fullest limit" if len(types) == 1 else f"any token but {', '.join(types[1:])}"
 
 
-def _use(stream: Stream, token_type: str, use: Use) -> str:
-    if token_type == "base" and stream.needs.endswith("by a personal or service token"):
+def _use(stream: Stream, kind: str, use: Use) -> str:
+    if kind != ORDINARY and stream.needs.endswith("by a personal or service token"):
         return "not available"
     said = f"{use.taken:,.0f} of {use.allowed:,.0f}"
     return said if use.fits else f"**{said}: does not fit**"

@@ -37,7 +37,7 @@ def read(settings: Settings) -> list[Row]:
                 (each.marketplace_account_id, each.stream, each.slice, each.lane): each
                 for each in await savings(session, now - LOOKS_BACK, now + timedelta(days=1))
             }
-        told = []
+        told: list[Row] = []
         for row in rows:
             of_row = saved.get((row["marketplace_account_id"], row["stream"], row["slice"], row["lane"]))
             told.append({**row, **{name: getattr(of_row, name, 0) for name in _SAVED}})

@@ -29,7 +29,7 @@ BORN = ["2024-02-29T20:59", "2023-02-28T23:59", "2026-10-31T20:30", "2026-12-31T
 
 
 class Run(NamedTuple):
-    """One run: how long after the one before (a clock may go back), after how many walks it was stopped, and a split."""
+    """One run: how long after the one before (a clock may go back), after how many walks it was stopped, a split."""
 
     after: timedelta
     walks: int
@@ -98,6 +98,6 @@ def assert_lives_well(progress: Windows, born: datetime, runs: list[Run]) -> Non
 @pytest.mark.parametrize("progress", WINDOWED)
 def test_a_long_life_leaves_no_hole_and_reads_nothing_twice_but_what_is_restated(progress: Windows) -> None:
     for seed in range(LIVES):
-        dice = Random(seed)  # the same lives each time: which one fails is in the traceback
+        dice = Random(seed)  # noqa: S311 - the same lives each time; `pytest -l` says which one fails
         born = datetime.fromisoformat(dice.choice(BORN)).replace(tzinfo=UTC)
         assert_lives_well(progress, born, list(runs_of(dice)))
