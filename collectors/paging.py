@@ -24,6 +24,8 @@ Part = Callable[[Walk, Cursor], Mapping[str, Json]]  # a walk and where it stand
 Path = str | Callable[[Walk, Cursor], str]
 
 _REFUSED = "refused"  # in the cursor: the answer of the page before was
+_LAST_ROW = "last_row"  # in the cursor: a digest of the last row of the page before
+_PUSHED = 100  # rows that may come in while one page is read
 _QUOTED = int | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
 
 
@@ -98,15 +100,27 @@ def one_record(ask: Ask, *, field: str, kind: type) -> Pages:
 
 
 def by_offset(
-    ask: Ask, *, rows: str, size: int, pinned: str | None = None, pin_as: str = "pin", deepest: int | None = None
+    ask: Ask,
+    *,
+    rows: str,
+    size: int,
+    pinned: str | None = None,
+    pin_as: str = "pin",
+    deepest: int | None = None,
+    total: str | None = None,
 ) -> Pages:
     """Skip what was read, until an empty page or 204. `ask` is given {"offset", "limit"}, and {pin_as} after the first.
 
     A short page ends nothing: servers cap pages silently. `size` is the largest page that can be asked for. `pinned` is
     the path of a value of the first answer that all later pages must repeat (a snapshot's time). Beyond `deepest` rows
     the API refuses: the window is split. Behind one answer that is refused it goes on, but not behind two in a row.
+    `total` is the path of the number of rows that the whole list has, which each answer must tell. A page on which the
+    last row of the page before comes again is `shifted`.
     """
-    envelope = Envelope(rows) if pinned is None else Envelope(rows, pin=(pinned, str))
+    values: dict[str, tuple[str, object]] = {} if pinned is None else {"pin": (pinned, str)}
+    if total is not None:
+        values["total"] = (total, int)
+    envelope = Envelope(rows, **values)
 
     @records_at(rows)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
@@ -116,7 +130,7 @@ def by_offset(
         while True:
             if deepest is not None and at["offset"] > deepest:
                 raise SplitWindow(f"more than {deepest} rows in one window")
-            refused_before = at.pop(_REFUSED, False)
+            refused_before, last_row = at.pop(_REFUSED, False), at.pop(_LAST_ROW, None)
             try:
                 answer = await fetch(ask(walk, {**at, "limit": limit}))
                 read = Read(Rows([], answer), {}) if answer.status == 204 else envelope.read(answer)
@@ -131,11 +145,29 @@ def by_offset(
                 at.setdefault(pin_as, read["pin"])
             at["offset"] += len(read.rows)
             largest = max(largest, len(read.rows))
-            yield Page(answer=answer, records=len(read.rows), cursor=dict(at), last=not read.rows)
+            if read.rows:
+                at[_LAST_ROW] = _row_digest(read.rows, -1)
+            yield Page(
+                answer=answer,
+                records=len(read.rows),
+                cursor=dict(at),
+                last=not read.rows,
+                declared_total=read.values.get("total"),
+                shifted=last_row is not None and _comes_again(last_row, read.rows),
+            )
             if not read.rows:
                 return
 
     return pages
+
+
+def _row_digest(rows: Rows, index: int) -> str:
+    return hashlib.blake2b(rows.text(index), digest_size=8).hexdigest()
+
+
+def _comes_again(digest: str, rows: Rows) -> bool:
+    """Tell whether the row is among the first of these: what came in before it pushed it behind the page's end."""
+    return any(_row_digest(rows, index) == digest for index in range(min(len(rows), _PUSHED)))
 
 
 def by_cursor(

@@ -186,6 +186,7 @@ class Page:
     last: bool = False  # it completes the walk; of a watermark: we are up to date
     new: bool = True  # False: it only repeats what was stored before
     declared_total: int | None = None
+    shifted: bool = False  # it holds a row of the page before: the rows moved while they were read
     file_name: str | None = None
 
     @property
@@ -238,7 +239,7 @@ class Watermark:
     """A cursor taken from the data, without end. Its pages are final as they are stored."""
 
     since: timedelta  # how far back the first walk begins
-    kept: timedelta | None = None  # how far back the API answers at all
+    kept: timedelta | date | None = None  # how far back, or since which day, the API answers at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,9 +251,9 @@ class Windows:
 
     longest: timedelta | Literal["month"]
     since: timedelta  # how far back collection begins unless somebody asks for more
-    kept: timedelta | None = None  # how far back the API answers at all
+    kept: timedelta | date | None = None  # how far back, or since which day of `zone`, the API answers at all
     lag: timedelta = timedelta(0)  # how long after an event the API tells it
-    grain: timedelta = timedelta(seconds=1)  # windows end on a multiple of it: a day where only days can be asked
+    grain: timedelta | Literal["month"] = timedelta(seconds=1)  # windows end on it: a day, where only days can be asked
     zone: tzinfo = UTC  # whose midnight the grid starts from
     restated: tuple[tuple[timedelta, timedelta], ...] = ()  # (up to this age, read again this often), ascending
 

@@ -33,7 +33,7 @@ from collectors.stream import (
     Window,
     Windows,
 )
-from collectors.windows import cell
+from collectors.windows import cell, in_two
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _MOST_STEPS = 1000  # pages and polls of one walk: a marketplace of a test has fewer
@@ -287,11 +287,9 @@ async def _assert_keeps_to_its_window(whole: _Run, progress: Windows, window: Wi
 
     Where that cannot be, hold it against its neighbour, for which another request must be made at least.
     """
-    middle = window.start + (window.end - window.start) // 2 // progress.grain * progress.grain
-    adds_up = adds_up and middle > window.start
-    parts = [cell(progress, window.start - timedelta(seconds=1)), window]
-    if adds_up:
-        parts = [Window(window.start, middle), Window(middle, window.end)]
+    halves = in_two(progress, window) if adds_up else None
+    adds_up = halves is not None
+    parts = halves or [cell(progress, window.start - timedelta(seconds=1)), window]
     runs = []
     for part in parts:
         run = _fresh(whole, replace(whole.walk, cursor=None, window=part))

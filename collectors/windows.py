@@ -7,9 +7,9 @@ here are the gaps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
-from collectors.stream import Snapshot, Stream, Window, Windows
+from collectors.stream import Snapshot, Stream, Watermark, Window, Windows
 
 MOSCOW = timezone(timedelta(hours=3), "MSK")  # fixed since 2014, no summer time
 _GRID = datetime(2018, 1, 1)  # noqa: DTZ001 - local midnight in each stream's zone; a Monday, so weeks begin on Mondays
@@ -46,8 +46,8 @@ def cell(progress: Windows, at: datetime) -> Window:
     """Return the cell of the grid that holds `at`."""
     grid = _GRID.replace(tzinfo=progress.zone)
     if progress.longest == "month":
-        start = at.astimezone(progress.zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        end = (start + timedelta(days=32)).replace(day=1)
+        start = _month(progress, at)
+        end = _next(start)
     else:
         start = grid + (at - grid) // progress.longest * progress.longest
         end = start + progress.longest
@@ -66,10 +66,25 @@ def missing(progress: Windows, gaps: Iterable[Window], now: datetime) -> list[Wi
     for span in _aligned(progress, gaps):
         held = _within(span, oldest, limit)
         for whole in () if held is None else _cells(progress, held):
-            part = _within(whole if progress.restated else _overlap(whole, span), oldest, limit)
+            # Of a cell that the API has begun to forget, an earlier reading holds what this one could not: not twice.
+            forgets = isinstance(progress.kept, timedelta) and oldest is not None and whole.start < oldest
+            is_whole = progress.restated and not forgets
+            part = _within(whole if is_whole else _overlap(whole, span), oldest, limit)
             if part is not None:
                 windows[part] = None
     return list(windows)
+
+
+def due(
+    progress: Windows, gaps: Iterable[Window], read: Iterable[tuple[Window, datetime]], now: datetime
+) -> list[Window]:
+    """Return what has to be read now: what is missing, oldest first, and then what is read again, newest first."""
+    lacking = missing(progress, gaps, now)
+    return lacking + [
+        window
+        for window in stale(progress, read, now)
+        if not any(other.start <= window.start and window.end <= other.end for other in lacking)
+    ]
 
 
 def stale(progress: Windows, read: Iterable[tuple[Window, datetime]], now: datetime) -> list[Window]:
@@ -79,15 +94,24 @@ def stale(progress: Windows, read: Iterable[tuple[Window, datetime]], now: datet
     has passed, and once more after its restatement has ended; never when the API no longer keeps all of it, for a
     poorer reading must not supersede a richer one.
     """
-    oldest = _oldest(progress, now)
-    due = [
+    oldest, limit = _oldest(progress, now), horizon(progress, now)
+    again = [
         window
         for window, read_at in read
-        if not settled(progress, window, read_at)
+        if window.end <= limit  # a clock may have gone back
+        and not settled(progress, window, read_at)
         and now - read_at >= _reread_after(progress, now - window.end)
         and (oldest is None or window.start >= oldest)
     ]
-    return sorted(due, key=lambda window: window.start, reverse=True)
+    return sorted(again, key=lambda window: window.start, reverse=True)
+
+
+def in_two(progress: Windows, window: Window) -> list[Window] | None:
+    """Split a window where its grain lets it be split; None where that is nowhere."""
+    middle = _down(progress, window.start + (window.end - window.start) / 2)
+    if middle <= window.start:
+        return None
+    return [Window(window.start, middle), Window(middle, window.end)]
 
 
 def settled(progress: Windows, window: Window, read_at: datetime) -> bool:
@@ -108,10 +132,12 @@ def refuse_window(stream: Stream, window: Window, now: datetime) -> None:
         raise WindowRefused(
             f"no marketplace knows anything of {window.start.year}: begin the window after {_FIRST:%Y-%m-%d}"
         )
-    kept = stream.progress.kept
-    if kept is not None and window.start < now - kept:
-        oldest = (now - kept).isoformat(timespec="seconds")
-        raise WindowRefused(f"{name} keeps {kept.days} days: a window cannot begin before {oldest}")
+    oldest = kept_from(stream.progress, now)
+    if oldest is not None and window.start < oldest:
+        kept = stream.progress.kept
+        keeps = f"keeps {kept.days} days" if isinstance(kept, timedelta) else f"knows nothing before {kept}"
+        since = oldest.isoformat(timespec="seconds")
+        raise WindowRefused(f"{name} {keeps}: a window cannot begin before {since}")
     if isinstance(stream.progress, Windows) and horizon(stream.progress, now) <= window.start:
         raise WindowRefused(f"{name} cannot tell anything of that window yet: ask again later")
 
@@ -131,19 +157,43 @@ def _cells(progress: Windows, span: Window) -> Iterator[Window]:
         at = found.end
 
 
+def _month(progress: Windows, at: datetime) -> datetime:
+    return at.astimezone(progress.zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next(month: datetime) -> datetime:
+    return (month + timedelta(days=32)).replace(day=1)
+
+
 def _down(progress: Windows, at: datetime) -> datetime:
+    if progress.grain == "month":
+        return _month(progress, at).astimezone(UTC)
     grid = _GRID.replace(tzinfo=progress.zone)
     return (grid + (at - grid) // progress.grain * progress.grain).astimezone(UTC)
 
 
 def _up(progress: Windows, at: datetime) -> datetime:
     down = _down(progress, at)
-    return down if down == at else down + progress.grain
+    if down == at:
+        return down
+    return _next(_month(progress, at)).astimezone(UTC) if progress.grain == "month" else down + progress.grain
+
+
+def kept_from(progress: Watermark | Windows, now: datetime) -> datetime | None:
+    """Return since when the API can tell anything at `now`, or None where it forgets nothing."""
+    if isinstance(progress.kept, date):
+        zone = progress.zone if isinstance(progress, Windows) else UTC
+        return datetime.combine(progress.kept, time.min, zone).astimezone(UTC)
+    return None if progress.kept is None else now - progress.kept
 
 
 def _oldest(progress: Windows, now: datetime) -> datetime | None:
-    """Return from when on the API can still be asked, or None where it forgets nothing."""
-    return None if progress.kept is None else _up(progress, now - progress.kept + _SLACK)
+    """Return from when on the API can still be asked, or None where it forgets nothing.
+
+    A fixed day stays what it is: the first window may begin within a grain, for what is before it is not to be had.
+    """
+    kept = kept_from(progress, now)
+    return kept if kept is None or isinstance(progress.kept, date) else _up(progress, kept + _SLACK)
 
 
 def _aligned(progress: Windows, gaps: Iterable[Window]) -> list[Window]:

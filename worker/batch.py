@@ -111,5 +111,5 @@ def _further(walk: OpenWalk, page: Page) -> OpenWalk:
         pages=walk.pages + page.worth_storing,
         records=walk.records + (page.records or 0),
         declared_total=total,
-        total_changed=walk.total_changed or changed,
+        total_changed=walk.total_changed or changed or page.shifted,
     )

@@ -42,6 +42,7 @@ _OTHERS_FAULT = POISON - 3  # an outage may last for days: so many attempts at m
 QUARANTINE_AFTER = 3  # unacceptable answers in a row before the slice waits for a person
 _LONGEST_BACKOFF = timedelta(hours=1)
 _UNAVAILABLE_WAIT = timedelta(days=1)
+_SHIFTED = "rows moved from page to page in {} walks: some may be missing, or there twice, until the next ones"
 _REPLACED = 16  # characters: nothing shorter is taken for a key when the API repeats it
 
 
@@ -155,6 +156,8 @@ class _Run:
             pages=self._tally.pages,
             records=self._tally.records,
             bytes=self._tally.bytes,
+            pages_same=self._tally.pages_same,
+            bytes_same=self._tally.bytes_same,
             requests=fetch.requests if fetch else 0,
             seconds_waited=fetch.seconds_waited if fetch else 0.0,
             proxy=", ".join(sorted(fetch.used)) or None if fetch else None,
@@ -174,6 +177,7 @@ class _Run:
             pages=record.pages,
             records=record.records,
             bytes=record.bytes,
+            pages_same=record.pages_same,
             requests=record.requests,
             waited=round(record.seconds_waited, 3),
             seconds=round(time.monotonic() - self._began, 3),
@@ -260,6 +264,7 @@ class _Run:
             outcome="done" if self._tally.pages else "nothing new",
             next_due_at=next_slot(key, self._stream.every, self._resources.clock.now()) if live else None,
             spends_attempt=False,
+            error=_SHIFTED.format(self._tally.shifted) if self._tally.shifted else None,
             closes_requests=True,
         )
 

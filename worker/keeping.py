@@ -41,6 +41,9 @@ class Tally:
     pages: int = 0
     records: int = 0
     bytes: int = 0
+    pages_same: int = 0  # of them, those that are as they were and are not stored again
+    bytes_same: int = 0
+    shifted: int = 0  # walks whose rows moved from page to page while they were read
     finished: bool = False
     refused: list[Refused] = field(default_factory=list)  # that are not in quarantine yet
 
@@ -164,7 +167,10 @@ class Keeping:
         tally.pages += len(batch.rows)
         tally.records += sum(row.page.records or 0 for row in batch.rows)
         tally.bytes += written.bytes
+        tally.pages_same += written.pages_same
+        tally.bytes_same += written.bytes - written.new_bytes
         tally.walks += batch.completes
+        tally.shifted += batch.ended is not None and batch.ended.total_changed
         tally.refused.clear()
         self._lease = dataclasses.replace(
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.errors import SplitWindow
 from collectors.stream import Stream, Walk, Watermark, Window, Windows
-from collectors.windows import horizon, missing, stale
+from collectors.windows import due, horizon, in_two, missing
 from worker.db.position import OpenWalk, Position
 from worker.db.progress import Lease, SliceKey, gaps, unsettled
 from worker.db.requests import asked_gaps
@@ -44,9 +44,8 @@ async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetim
     if not isinstance(stream.progress, Windows):
         return [None]
     holes = await gaps(session, lease.key, horizon(stream.progress, now))
-    lacking = missing(stream.progress, holes, now)
-    again = stale(stream.progress, await unsettled(session, lease.key), now) if stream.progress.restated else []
-    return lacking + [window for window in again if not any(_within(window, other) for other in lacking)]
+    read = await unsettled(session, lease.key) if stream.progress.restated else []
+    return due(stream.progress, holes, read, now)
 
 
 def is_endless(stream: Stream, window: Window | None) -> bool:
@@ -71,12 +70,7 @@ def asked(position: Position, key: SliceKey, *, seller: str, since: datetime, no
 
 def halves(stream: Stream, window: Window | None) -> list[Window]:
     """Split a window that holds too much. Raises SplitWindow if it cannot be split any further."""
-    grain = stream.progress.grain if isinstance(stream.progress, Windows) else None
-    if window is None or grain is None or window.end - window.start < 2 * grain:
+    parts = None if window is None or not isinstance(stream.progress, Windows) else in_two(stream.progress, window)
+    if parts is None:
         raise SplitWindow(f"{stream.marketplace.name}/{stream.name} is too large to be read in one window")
-    middle = window.start + (window.end - window.start) // 2 // grain * grain
-    return [Window(window.start, middle), Window(middle, window.end)]
-
-
-def _within(window: Window, other: Window) -> bool:
-    return other.start <= window.start and window.end <= other.end
+    return parts

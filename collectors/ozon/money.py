@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from collectors.ozon.api import OZON, SELLER
 from collectors.ozon.times import day, last_day, last_moment, month, rfc3339
 from collectors.paging import by_cursor, by_offset, in_one, post
@@ -17,6 +19,7 @@ ACCRUALS_BY_DAY = Stream(
         longest=days(1),  # one day a request
         grain=days(1),
         since=days(60),
+        kept=date(2022, 1, 1),
         lag=hours(3),
         restated=((days(7), hours(6)), (days(40), days(7))),
     ),
@@ -47,15 +50,14 @@ ACCRUAL_TYPES = Stream(
     every=days(1),
 )
 
-# A report is of a whole month and ready by the 5th of the next one. With a lag of the longest month and five days,
-# whatever window can be asked for lies in a month whose report is ready.
 _MONTHLY = Windows(
     longest="month",
-    grain=days(1),
+    grain="month",
     zone=MOSCOW,
     since=days(100),
-    lag=days(36),
-    restated=((days(50), days(7)),),  # so a window is always the whole month, as far as it is told
+    kept=date(2023, 8, 1),
+    lag=days(5),  # a report is ready by the 5th of the next month
+    restated=((days(50), days(7)),),
 )
 
 REALIZATION = Stream(
@@ -127,7 +129,7 @@ ANALYTICS = Stream(
         since=days(28),
         kept=days(90),  # without Premium Plus
         lag=hours(3),
-        restated=((days(7), hours(12)), (days(28), days(7))),
+        restated=((days(7), days(1)), (days(28), days(7))),  # 50 requests a day are soon spent
     ),
     paging="offset until empty",
     pages=by_offset(

@@ -96,10 +96,11 @@ CLAIMS = Stream(
             lambda walk, at: {"is_archive": walk.slice.removeprefix("archive="), **at},
         ),
         rows="claims",
+        total="total",
         size=200,
     ),
     buckets=(limit("claims", every=seconds(3), burst=10, base=hours(1)),),
-    every=hours(3),
+    every=hours(4),  # so that a base token, which has 24 requests a day, can keep up
     needs="returns by buyers",
     priority=2,
 )

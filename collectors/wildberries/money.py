@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from collectors.paging import by_last_row, by_offset, get, one_record, post
 from collectors.stream import Snapshot, Stream, Windows
@@ -21,7 +21,7 @@ FIN_DETAIL = Stream(
         zone=MOSCOW,
         lag=days(1),
         since=days(90),
-        kept=days(1000),  # from 2024-01-29
+        kept=date(2024, 1, 29),
         restated=((days(7), days(1)),),
     ),
     paging="rrdId after the last row's, until 204",
@@ -42,6 +42,7 @@ FIN_DETAIL = Stream(
     ),
     buckets=(limit("fin_detail", every=minutes(1), burst=1, base=hours(12)),),
     every=hours(6),
+    walk_max_age=days(2),  # rrdId never expires, and a base token waits twelve hours between two pages
     needs="finance",
 )
 
@@ -57,7 +58,7 @@ FIN_REPORTS = Stream(
         zone=MOSCOW,
         lag=days(1),
         since=days(84),
-        kept=days(680),  # from 2025-01-01
+        kept=date(2025, 1, 1),
         restated=((days(7), days(1)),),
     ),
     paging="offset until 204",
@@ -137,10 +138,12 @@ def _kept_back(name: str, path: str, about: str, *, base: timedelta) -> Stream:
                 },
             ),
             rows="data.reports",
+            total="data.total",
             size=1000,
         ),
         buckets=(limit(name, every=minutes(1), burst=1, base=base),),
         every=days(1),
+        walk_max_age=days(1),  # a base token may wait six hours between two pages
         needs="analytics",
         priority=3,
     )
@@ -182,6 +185,7 @@ DOCUMENTS_OF_SELLER = Stream(
     ),
     buckets=(limit("documents", every=seconds(10), burst=5, base=days(1)),),
     every=days(1),
+    walk_max_age=days(3),  # a base token waits a day between two pages
     needs="documents",
     priority=3,
 )

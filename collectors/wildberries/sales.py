@@ -102,6 +102,7 @@ ORDER_FEED = Stream(
     ),
     buckets=(limit("order_feed", every=minutes(1), burst=1, base=hours(3)),),
     every=minutes(30),
+    walk_max_age=hours(12),  # a base token waits three hours between two pages
     needs="analytics",
 )
 

@@ -13,7 +13,7 @@ from collectors.registry import STREAMS
 from tests.acceptance.commands import Collector, Said, refused
 from tests.servers import Database
 from worker.cli import app
-from worker.cli.reference import faults, pages, streams
+from worker.cli.reference import budget, faults, pages, streams
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 CANARY = "canary-3f9d1c77"
@@ -258,6 +258,11 @@ def test_the_reference_is_what_the_commands_say() -> None:
 def test_every_stream_is_in_the_documentation() -> None:
     written = (Path(__file__).parents[2] / "docs" / "streams.md").read_text("utf-8")
     assert written == streams(), "docs/streams.md is stale: run `collector docs streams > docs/streams.md`"
+
+
+def test_what_a_day_takes_is_in_the_documentation() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "budget.md").read_text("utf-8")
+    assert written == budget(), "docs/budget.md is stale: run `collector docs budget > docs/budget.md`"
 
 
 def test_everything_that_can_go_wrong_is_in_the_documentation() -> None:

@@ -106,6 +106,9 @@ def test_slices_that_are_listed_come_from_a_snapshot_of_the_same_marketplace(str
 @pytest.mark.parametrize("stream", WINDOWED)
 def test_a_window_is_a_whole_number_of_grains(stream: Stream) -> None:
     progress = progress_of(stream)
+    if progress.grain == "month":
+        assert progress.longest == "month", f"{stream.name}: `longest` is not a multiple of `grain`"
+        return
     length = timedelta(days=1) if progress.longest == "month" else progress.longest
     assert length % progress.grain == timedelta(0), f"{stream.name}: `longest` is not a multiple of `grain`"
 
@@ -115,13 +118,13 @@ def test_tiers_of_restatement_ascend_and_end_before_the_api_forgets(stream: Stre
     progress = progress_of(stream)
     for one, other in pairwise(progress.restated):
         assert one < other, f"{stream.name}: the tiers of `restated` have to ascend, and thin out"
-    if progress.restated and progress.kept is not None:
+    if progress.restated and isinstance(progress.kept, timedelta):
         assert progress.restated[-1][0] < progress.kept, f"{stream.name} would be read again when it is forgotten"
 
 
 @pytest.mark.parametrize("stream", ALL)
 def test_what_is_collected_at_first_is_still_kept(stream: Stream) -> None:
-    if isinstance(stream.progress, Watermark | Windows) and stream.progress.kept is not None:
+    if isinstance(stream.progress, Watermark | Windows) and isinstance(stream.progress.kept, timedelta):
         assert stream.progress.since <= stream.progress.kept
 
 

@@ -168,6 +168,14 @@ def test_a_total_that_changed_on_the_way_is_held_against_nothing() -> None:
     follow([page(3, records=0, declared_total=10, last=True)], position)
 
 
+def test_a_total_says_nothing_of_rows_that_moved_from_page_to_page() -> None:
+    """One came in and another went: the total is what it was, and a row is there twice."""
+    position = follow([page(1, records=5, declared_total=10), page(2, records=6, declared_total=10, shifted=True)])
+    assert position.walk is not None
+    assert position.walk.total_changed
+    follow([page(3, records=0, declared_total=10, last=True)], position)
+
+
 def test_a_walk_that_skipped_pages_lacks_records_and_that_is_known() -> None:
     walk = msgspec.structs.replace(BEGUN.walk, skipped=1)  # type: ignore[type-var]
     follow([page(1, records=3, declared_total=10, last=True)], Position(walk=walk))

@@ -52,9 +52,14 @@ for group in (
 
 
 @app.command("docs", hidden=True)
-def docs(page: Annotated[Literal["cli", "streams", "faults"], typer.Argument()] = "cli") -> None:
-    """Print docs/cli.md, from the help of all commands, or the page of the streams or of what can go wrong."""
-    made = {"cli": lambda: reference.pages(app), "streams": reference.streams, "faults": reference.faults}
+def docs(page: Annotated[Literal["cli", "streams", "budget", "faults"], typer.Argument()] = "cli") -> None:
+    """Print docs/cli.md, from the help of all commands, or another of the pages that are made."""
+    made = {
+        "cli": lambda: reference.pages(app),
+        "streams": reference.streams,
+        "budget": reference.budget,
+        "faults": reference.faults,
+    }
     sys.stdout.write(made[page]())
 
 

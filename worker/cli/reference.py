@@ -9,7 +9,9 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from collectors.budget import ORDINARY, Use, requests_a_day, tightest, token_types, uses
 from collectors.registry import STREAMS
+from collectors.stream import Stream
 from sandbox.faults.case import Case
 from sandbox.faults.catalogue import CATALOGUE
 from worker.cli.standing import described
@@ -32,6 +34,23 @@ What is collected, as `collector streams` prints it. Limits are those of a perso
 Wildberries has far lower ones, which its declaration holds too.
 
 This file is made: `collector docs streams > docs/streams.md`.
+"""
+
+_BUDGET = """# What a day takes
+
+How many requests live collection makes on an ordinary day, against what the marketplace allows, for each type of token.
+A figure is of the fullest limit that a stream takes from, with everything that shares it: in Ozon nearly all that a
+seller is asked for, in Wildberries sales and the sales of a day. Where the marketplace counts items, so do we, in full
+pages.
+
+* Lists are taken to fit one page, and a seller to have ten stores. Each page more is a request more for each walk; what
+  is left between the two figures is for that, for the first collection, and for what is asked for by hand.
+* **Does not fit** loses nothing. New time comes before what is read again, and a request that has to wait puts its
+  stream off and holds no worker: the stream is collected as often as the limit allows, not as often as
+  [docs/streams.md](streams.md) says, and what is restated is read again later.
+* Not available: the marketplace refuses a token of that type, and the stream is marked unavailable.
+
+This file is made: `collector docs budget > docs/budget.md`.
 """
 
 _FAULTS = """# What can go wrong
@@ -86,6 +105,41 @@ def streams() -> str:
         table = "\n".join(f"| {line} |" for line in lines)
         parts.append(f"## {marketplace}\n\n{table}\n")
     return "\n".join(parts)
+
+
+def budget() -> str:
+    """Return the page that holds a day's requests against the limits: a table for each marketplace."""
+    parts = [_BUDGET]
+    for name, catalogue in STREAMS.items():
+        streams = list(catalogue.values())
+        marketplace = streams[0].marketplace
+        types = token_types(marketplace, streams)
+        found = {kind: uses(marketplace, streams, kind) for kind in types}
+        rows = [["stream", "requests a day", *(_token(kind, types) for kind in types)], ["---"] * (2 + len(types))]
+        rows += [
+            [
+                stream.name,
+                f"{requests_a_day(stream):,.0f}",
+                *(_use(stream, kind, tightest(stream, found[kind])) for kind in types),
+            ]
+            for stream in streams
+        ]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f"## {name}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def _token(kind: str, types: list[str]) -> str:
+    if kind != ORDINARY:
+        return f"a {kind} token"
+    return "the fullest limit" if len(types) == 1 else f"any token but {', '.join(types[1:])}"
+
+
+def _use(stream: Stream, kind: str, use: Use) -> str:
+    if kind != ORDINARY and stream.needs.endswith("by a personal or service token"):
+        return "not available"
+    said = f"{use.taken:,.0f} of {use.allowed:,.0f}"
+    return said if use.fits else f"**{said}: does not fit**"
 
 
 def pages(app: typer.Typer) -> str:

@@ -19,7 +19,7 @@ from worker.cli.errors import Refused
 from worker.cli.opening import with_servers
 from worker.cli.tables import console, print_json, table
 from worker.cli.viewing import OfAccount, OfMarketplace, OfStream, Org, Row, View, named, viewing
-from worker.cli.words import number, relative, roughly
+from worker.cli.words import number, relative, roughly, size
 from worker.db.standing import PROBLEMS, SLICES, SUMMARY
 from worker.logs import mask_text
 from worker.settings import Settings, load
@@ -29,6 +29,7 @@ By = Literal["slice", "account", "marketplace"]
 _SHOWN = 100  # rows that a person still reads; beyond it accounts are added up, and then marketplaces
 _MOST = 500  # slices that are printed; a table of thousands takes a minute to lay out
 _WATCH_EVERY = 2.0  # seconds
+_SAVED_OF = timedelta(days=7)  # over which it is told what was not stored again
 _RUNS_OF = timedelta(days=32)  # a slice that has had no run for so long has no last run
 
 # What mends a condition. {account} is the account's id, {stream} the stream's name, {again} how to ask for it again.
@@ -139,6 +140,7 @@ async def read(view: View, wanted: Wanted) -> tuple[By, list[Row]]:
     values |= {
         "limit": None if wanted.whole else _MOST + 1,
         "runs_since": now - _RUNS_OF,
+        "saved_since": now - _SAVED_OF,
         "runs_until": now + timedelta(days=1),
     }
     return "slice", await view.rows(SLICES, values)
@@ -202,7 +204,20 @@ def _account(rows: Sequence[Row]) -> Iterator[RenderableType]:
     yield table(headings, cells, title=f"{title}: {mask_text(reason)}" if reason else title, right="lag attempts")
     for words in _mends(rows):
         yield Text(words, style="yellow")
+    if saved := saved_of(rows):
+        yield Text(f"Not stored again in the last {_SAVED_OF.days} days, for it was as before: {saved}.")
     yield Text("")
+
+
+def saved_of(rows: Sequence[Row]) -> str:
+    """Say how much of what these slices brought was as it was before, and not stored again; "" if nothing was."""
+    pages, same, octets, octets_same = (
+        sum(row[name] for row in rows) for name in ("pages", "pages_same", "bytes", "bytes_same")
+    )
+    if not same:
+        return ""
+    share = f" ({octets_same / octets:.0%})" if octets else ""
+    return f"{number(same)} of {number(pages)} pages, {size(octets_same)} of {size(octets)}{share}"
 
 
 def _mends(rows: Sequence[Row]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from collectors.stream import Snapshot, Stream, Window, Windows
-from collectors.windows import horizon, missing
+from collectors.windows import horizon, kept_from, missing
 from worker.db.standing import CONDITION
 
 ASKED_BY = "backfill"  # as collect.request names it
@@ -107,18 +107,14 @@ ORDER BY o.name, l.marketplace, a.name, l.stream, l.slice LIMIT :limit
 
 def bounds(streams: Iterable[Stream], now: datetime) -> dict[str, list[Any]]:
     """Return what COVERAGE wants to know of the streams that have a past: until when they tell, and since when."""
-    past = [stream for stream in streams if not isinstance(stream.progress, Snapshot)]
+    past = [(stream, stream.progress) for stream in streams if not isinstance(stream.progress, Snapshot)]
     return {
-        "marketplaces": [stream.marketplace.name for stream in past],
-        "streams": [stream.name for stream in past],
-        "horizons": [horizon(one.progress, now) if isinstance(one.progress, Windows) else now for one in past],
-        "oldest": [None if (kept := _kept(stream)) is None else now - kept for stream in past],
-        "endless": [not isinstance(stream.progress, Windows) for stream in past],
+        "marketplaces": [stream.marketplace.name for stream, _ in past],
+        "streams": [stream.name for stream, _ in past],
+        "horizons": [horizon(progress, now) if isinstance(progress, Windows) else now for _, progress in past],
+        "oldest": [kept_from(progress, now) for _, progress in past],
+        "endless": [not isinstance(progress, Windows) for _, progress in past],
     }
-
-
-def _kept(stream: Stream) -> timedelta | None:
-    return None if isinstance(stream.progress, Snapshot) else stream.progress.kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,8 @@ class RunRecord:
     pages: int
     records: int
     bytes: int
+    pages_same: int  # as they were in the walk before, and not stored again
+    bytes_same: int
     requests: int
     seconds_waited: float
     proxy: str | None
@@ -163,6 +165,8 @@ def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:
         "pages": record.pages,
         "records": record.records,
         "bytes": record.bytes,
+        "pages_same": record.pages_same,
+        "bytes_same": record.bytes_same,
         "requests": record.requests,
         "seconds_waited": record.seconds_waited,
         "proxy": record.proxy,

@@ -329,6 +329,8 @@ class Run(Table):
     proxy: Mapped[str | None]
     worker: Mapped[str]
     error: Mapped[str | None]
+    pages_same: Mapped[int] = mapped_column(server_default="0")
+    bytes_same: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Quarantined(Table):

@@ -79,6 +79,7 @@ class Written:
 
     rows: int = 0
     same_as: int = 0
+    pages_same: int = 0  # that were only pointed at, in one row or in one for each part
     bytes: int = 0  # of all bodies
     new_bytes: int = 0  # of those that are stored
 
@@ -100,6 +101,7 @@ async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[Page
         if row.id in twins:
             prepared += [(row, _pointer(columns, twin)) for twin in twins[row.id]]
             written.same_as += len(twins[row.id])
+            written.pages_same += 1
             continue
         written.new_bytes += row.page.answer.size
         if row.page.answer.spool is not None:

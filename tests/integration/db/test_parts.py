@@ -48,9 +48,9 @@ class Bronze:
         walk = OpenWalk(id=uuid7(), started_at=datetime.now(UTC) - timedelta(seconds=1), earlier=earlier)
         rows = [page_row(page, number) for number, page in enumerate(pages)]
         async with tenant_transaction(self.sessions, self.key.organization_id) as session:
-            size = (await insert_pages(session, self.key, rows, walk)).bytes
+            stored = await insert_pages(session, self.key, rows, walk)
             await keep_walk(session, self.key, walk, complete=True, settled=False)
-        assert size == sum(page.answer.size for page in pages)
+        assert stored.bytes == sum(page.answer.size for page in pages)
         return EarlierWalk(walk.id, walk.started_at, datetime.now(UTC))
 
     async def rows(self, query: str) -> list[tuple[object, ...]]:

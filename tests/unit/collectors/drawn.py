@@ -14,12 +14,12 @@ DAY = timedelta(days=1)
 TIERS = (((2 * DAY, timedelta(hours=1)), (60 * DAY, DAY)), ((7 * DAY, 6 * timedelta(hours=1)),))
 
 # A length and the grains that divide it.
-_SHAPES: tuple[tuple[timedelta | Literal["month"], tuple[timedelta, ...]], ...] = (
+_SHAPES: tuple[tuple[timedelta | Literal["month"], tuple[timedelta | Literal["month"], ...]], ...] = (
     (timedelta(hours=6), (timedelta(seconds=1), timedelta(hours=1))),
     (DAY, (timedelta(seconds=1), timedelta(hours=1), DAY)),
     (7 * DAY, (timedelta(seconds=1), DAY, 7 * DAY)),
     (30 * DAY, (timedelta(seconds=1), DAY)),
-    ("month", (timedelta(seconds=1), DAY)),
+    ("month", (timedelta(seconds=1), DAY, "month")),
 )
 
 
@@ -38,6 +38,17 @@ def shapes(draw: st.DrawFn, *, restated: bool | None = None, kept: bool | None =
         kept=draw(st.sampled_from((31 * DAY, 90 * DAY))) if is_kept else None,
         restated=draw(st.sampled_from(TIERS)) if is_restated else (),
     )
+
+
+def grain_of(progress: Windows) -> timedelta:
+    """How far apart the moments can be on which windows may end."""
+    return 31 * DAY if progress.grain == "month" else progress.grain
+
+
+def is_on_grain(progress: Windows, at: datetime) -> bool:
+    if progress.grain == "month":
+        return at.astimezone(progress.zone).strftime("%d %H:%M:%S.%f") == "01 00:00:00.000000"
+    return (at - datetime(2018, 1, 1, tzinfo=progress.zone)) % progress.grain == timedelta(0)
 
 
 def moments() -> st.SearchStrategy[datetime]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collectors.stream import Window, Windows
 from collectors.windows import MOSCOW, cell, horizon, missing
-from tests.unit.collectors.drawn import DAY, gaps_before, moments, shapes
+from tests.unit.collectors.drawn import DAY, gaps_before, grain_of, is_on_grain, moments, shapes
 from tests.unit.collectors.intervals import minus, overlap, overlapping, union
 
 
@@ -18,8 +18,8 @@ from tests.unit.collectors.intervals import minus, overlap, overlapping, union
 def test_no_time_that_the_api_can_tell_of_is_left_out(data: st.DataObject, progress: Windows, now: datetime) -> None:
     gaps = data.draw(gaps_before(now))
     beyond = [Window(horizon(progress, now), now + 1000 * DAY)]
-    if progress.kept is not None:
-        forgotten = now - progress.kept + timedelta(hours=1) + progress.grain
+    if isinstance(progress.kept, timedelta):
+        forgotten = now - progress.kept + timedelta(hours=1) + grain_of(progress)
         beyond.append(Window(now - 1000 * DAY, forgotten))
     assert minus(minus(gaps, missing(progress, gaps, now)), beyond) == []
 
@@ -59,21 +59,21 @@ def test_where_time_is_not_restated_only_the_gap_is_read_again(
     data: st.DataObject, progress: Windows, now: datetime
 ) -> None:
     gaps = data.draw(gaps_before(now))
-    widened = [Window(gap.start - progress.grain, gap.end + progress.grain) for gap in gaps]
+    grain = grain_of(progress)
+    widened = [Window(gap.start - grain, gap.end + grain) for gap in gaps]
     assert minus(missing(progress, gaps, now), widened) == []
 
 
 @given(st.data(), shapes(), moments())
 def test_windows_begin_and_end_on_the_grain(data: st.DataObject, progress: Windows, now: datetime) -> None:
-    midnight = datetime(2018, 1, 1, tzinfo=progress.zone)
     for window in missing(progress, data.draw(gaps_before(now)), now):
-        assert (window.start - midnight) % progress.grain == timedelta(0)
-        assert (window.end - midnight) % progress.grain == timedelta(0)
+        assert is_on_grain(progress, window.start)
+        assert is_on_grain(progress, window.end)
 
 
 @given(st.data(), shapes(kept=True), moments())
 def test_what_the_api_no_longer_keeps_is_left_out(data: st.DataObject, progress: Windows, now: datetime) -> None:
-    assert progress.kept is not None
+    assert isinstance(progress.kept, timedelta)
     for window in missing(progress, data.draw(gaps_before(now)), now):
         assert window.start >= now - progress.kept
     old = Window(now - progress.kept - 9 * DAY, now - progress.kept)
@@ -127,6 +127,23 @@ def test_a_month_is_as_long_as_the_calendar_says(month: str, until: str) -> None
     progress = Windows(longest="month", since=DAY)
     assert cell(progress, _utc(month)) == Window(_utc(month), _utc(until))
     assert cell(progress, _utc(until) - timedelta(microseconds=1)) == Window(_utc(month), _utc(until))
+
+
+def test_a_month_is_not_asked_for_before_the_vendor_has_all_of_it_where_only_months_can_be() -> None:
+    progress = Windows(longest="month", grain="month", since=90 * DAY, zone=MOSCOW, lag=5 * DAY)
+    gaps = [Window(_utc("2026-09-30T21:00"), _utc("2026-12-31T21:00"))]
+    assert missing(progress, gaps, _utc("2026-11-05T20:59:59")) == []
+    october = Window(_utc("2026-09-30T21:00"), _utc("2026-10-31T21:00"))
+    assert missing(progress, gaps, _utc("2026-11-05T21:00")) == [october]
+    assert missing(progress, gaps, _utc("2026-12-05T20:59:59")) == [october]
+
+
+def test_where_the_api_begins_on_a_fixed_day_that_day_is_the_first_even_within_a_week() -> None:
+    progress = Windows(longest=28 * DAY, grain=7 * DAY, since=DAY, zone=MOSCOW, kept=date(2025, 1, 1))
+    gaps = [Window(_utc("2024-06-01"), _utc("2025-01-20"))]
+    first, *_, last = missing(progress, gaps, _utc("2026-11-20"))
+    assert first.start == _utc("2024-12-31T21:00")
+    assert last.end == _utc("2025-01-26T21:00")
 
 
 def test_a_month_of_moscow_begins_three_hours_before_that_of_utc() -> None:

@@ -62,7 +62,7 @@ async def test_a_snapshot_without_its_time_is_malformed(body: bytes) -> None:
 async def test_beyond_what_the_api_lets_the_window_is_split() -> None:
     script = Script([TWO, ONE, b"[4]"])
     pages, error = await gathered(SHALLOW, script)
-    assert [page.cursor for page in pages] == [{"offset": 2}, {"offset": 3}, {"offset": 4}]
+    assert [page.cursor["offset"] for page in pages] == [2, 3, 4]
     assert isinstance(error, SplitWindow)
     assert script.said[-1] == {"offset": 3}, "the deepest offset may be asked for"
 
@@ -110,13 +110,8 @@ async def test_two_refused_pages_in_a_row_stop_the_walk_also_in_another_run() ->
 async def test_every_other_page_may_be_refused() -> None:
     steps, error = await gathered(PLAIN, Script([b"null", TWO, b"null", TWO, NONE]))
     assert error is None
-    assert [step.cursor for step in steps] == [
-        {"offset": 10, "refused": True},
-        {"offset": 12},
-        {"offset": 14, "refused": True},
-        {"offset": 16},
-        {"offset": 16},
-    ]
+    places = [(step.cursor["offset"], "refused" in step.cursor) for step in steps]
+    assert places == [(10, True), (12, False), (14, True), (16, False), (16, False)]
 
 
 async def test_a_snapshot_whose_time_is_not_known_yet_cannot_go_on() -> None:
@@ -130,4 +125,26 @@ async def test_a_snapshot_whose_time_is_not_known_yet_cannot_go_on() -> None:
 
 async def test_a_cursor_is_a_copy_that_later_pages_do_not_change() -> None:
     pages = await pages_of(PLAIN, Script([TWO, ONE, NONE]), walk_from({"offset": 10}))
-    assert [page.cursor for page in pages] == [{"offset": 12}, {"offset": 13}, {"offset": 13}]
+    assert [page.cursor["offset"] for page in pages] == [12, 13, 13]
+
+
+async def test_a_row_that_comes_again_behind_the_border_of_a_page_tells_that_rows_moved() -> None:
+    script = Script([b"[1,2]", b"[9,2,3]", b"[4,5]", b"[4]", NONE])
+    pages = await pages_of(PLAIN, script)
+    assert [page.shifted for page in pages] == [False, True, False, False, False]
+    places = [{"offset": offset} for offset in (0, 2, 5, 7, 8)]
+    assert script.said == places, "what it remembers is not asked for"
+
+
+async def test_a_border_is_remembered_by_the_next_run() -> None:
+    first = (await pages_of(PLAIN, Script([TWO, NONE])))[0]
+    again = await pages_of(PLAIN, Script([b"[2,3]", NONE]), walk_from(first.cursor))
+    assert again[0].shifted
+
+
+async def test_a_total_is_told_with_each_page_and_has_to_be_there() -> None:
+    counted = by_offset(ASK, rows="rows", size=10, total="total")
+    pages = await pages_of(counted, Script([b'{"rows":[1],"total":2}', b'{"rows":[2],"total":3}', (204, b"")]))
+    assert [page.declared_total for page in pages] == [2, 3, None]
+    _, error = await gathered(counted, Script([b'{"rows":[1]}'] * 2))
+    assert isinstance(error, Malformed)
