@@ -16,7 +16,7 @@ lock() {
 }
 
 lock dev.txt pyproject.toml requirements/build.in --constraint requirements/constraints.txt \
-    --extra embedded --group pyproject.toml:dev
+    --extra embedded --extra infisical --group pyproject.toml:dev
 # What the image is built with and what runs in it: the versions that were tested, fewer of them.
 lock build.txt requirements/build.in --constraint requirements/dev.txt
-lock run.txt pyproject.toml --constraint requirements/dev.txt
+lock run.txt pyproject.toml --extra infisical --constraint requirements/dev.txt

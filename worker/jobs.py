@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from redis.exceptions import RedisError
@@ -186,7 +187,7 @@ class _Run:
             seller=self._account.external_id,
             account_id=str(self._lease.key.account_id),
             secret=secret,
-            resolve=self._secret,
+            resolve=partial(self._secret, fresh=True),
             proxy_group=self._account.proxy_group,
             proxies=await self._proxies(proxies),
         )
@@ -201,9 +202,10 @@ class _Run:
             enough=lambda: stopping() or time.monotonic() > deadline,
         )
 
-    async def _secret(self) -> Secret:
-        """Return what the account's secret is now."""
-        secret = await self._resources.secret(self._account.secret_ref, self._stream.marketplace.secret_fields)
+    async def _secret(self, *, fresh: bool = False) -> Secret:
+        """Return what the account's secret is; `fresh`: now, whatever was read before."""
+        fields = self._stream.marketplace.secret_fields
+        secret = await self._resources.secret(self._account.secret_ref, fields, fresh=fresh)
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
 

@@ -31,11 +31,11 @@ from worker.http.fetch import Fetcher
 from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
+from worker.infisical import secrets_of
 from worker.logs import remember_secret
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
-from worker.secrets import resolve
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ async def open_resources(
             sessions=sessions,
             redis=redis,
             fetcher=fetcher,
-            secret=resolve,
+            secret=stack.enter_context(secrets_of(settings)),
             streams=streams,
             clock=clock,
             partitions_ahead=settings.partitions_ahead,

@@ -110,8 +110,9 @@ def test_a_lock_names_no_index_and_no_path(lock: Path) -> None:
 def test_the_locks_hold_what_the_project_asks_for() -> None:
     """`make lock` after a change of the dependencies."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    runtime = {_name(requirement) for requirement in project["project"]["dependencies"]}
-    extra = {_name(requirement) for requirement in project["project"]["optional-dependencies"]["embedded"]}
+    extras = project["project"]["optional-dependencies"]
+    runtime = {_name(requirement) for requirement in [*project["project"]["dependencies"], *extras["infisical"]]}
+    extra = {_name(requirement) for requirement in extras["embedded"]}
     dev = {_name(requirement) for requirement in project["dependency-groups"]["dev"]}
     build = {_name(requirement) for requirement in project["build-system"]["requires"]}
     locked = {path.stem: _locked(path).keys() for path in HASHED}

@@ -258,7 +258,8 @@ def _noting(play: Answers | Tunnels, reached: asyncio.Event) -> Play:
 async def test_a_secret_that_cannot_sign_pauses_the_account(ground: Ground, secret: Secret) -> None:
     case = of_name("secret-incomplete")
 
-    async def poor(_: str, __: tuple[str, ...]) -> Secret:
+    async def poor(_: str, __: tuple[str, ...], *, fresh: bool = False) -> Secret:
+        del fresh
         return secret
 
     begin(ground)
