@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collectors.errors import Unacceptable
+    from collectors.keys import Knowledge, Preflight
 
 Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
 Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
@@ -262,6 +263,8 @@ class Marketplace:
     token_type: Callable[[Secret, Request], str] = lambda _, __: ""  # of the token that signs this request
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
+    knows: Callable[[Secret], Knowledge] | None = None  # what a key says of itself; asks nobody and raises nothing
+    preflight: Preflight | None = None  # the question that tells more of a key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from collectors.errors import (
     OtherProxy,
     PutOff,
     RateLimited,
+    StreamUnavailable,
     TryAgain,
 )
 from collectors.refusals import judge_status
@@ -115,6 +116,9 @@ class AccountFetch:
         return max(timedelta(0), IN_PLACE - timedelta(seconds=self.seconds_waited - task.waited_before))
 
     def _addressed(self, request: Request) -> Target:
+        knows = self.stream.marketplace.knows
+        if knows is not None and request.signed and (why := knows(self.secret).lacks(self.stream, request)):
+            raise StreamUnavailable(why)  # a refusal would cost the seller's budget, at some hosts tenfold
         return target(request, self.stream.marketplace, self.secret, hosts=self.fetcher.hosts, now=self.fetcher.now)
 
     @property
