@@ -28,12 +28,12 @@ from worker.db.reconcile import lists_slices, reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.heartbeat import heartbeat
 from worker.http.fetch import AccountFetch
-from worker.http.proxies import Proxy
 from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
 from worker.schedule import again, next_slot
 from worker.secrets import SecretUnavailable
+from worker.ways import proxies_of
 
 log = structlog.get_logger(__name__)
 
@@ -189,7 +189,7 @@ class _Run:
             secret=secret,
             resolve=partial(self._secret, fresh=True),
             proxy_group=self._account.proxy_group,
-            proxies=await self._proxies(proxies),
+            proxies=await proxies_of(self._resources, proxies),
         )
         deadline = self._began + SOFT_DEADLINE
         await collect(
@@ -208,33 +208,6 @@ class _Run:
         secret = await self._resources.secret(self._account.secret_ref, fields, fresh=fresh)
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
-
-    async def _proxies(self, rows: Sequence[ProxyRow]) -> list[Proxy]:
-        """Return those whose secret can be had. Raises SecretUnavailable if none of them is left."""
-        found = []
-        for row in rows:
-            try:
-                found.append(await self._proxy(row))
-            except SecretUnavailable as error:
-                log.warning("a proxy is left out", proxy=row.name, error=str(error))
-                missing = error
-        if rows and not found:
-            raise missing
-        return found
-
-    async def _proxy(self, row: ProxyRow) -> Proxy:
-        credentials = None
-        if row.secret_ref is not None:
-            secret = await self._resources.secret(row.secret_ref, ("user", "password"))
-            credentials = (secret["user"], secret["password"])
-        return Proxy(
-            name=row.name,
-            group=row.group,
-            url=row.url,
-            credentials=credentials,
-            egress=row.egress,
-            most_accounts=row.most_accounts,
-        )
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
         key = self._lease.key

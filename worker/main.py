@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
-from worker import schedule
+from worker import keys, schedule
 from worker.clock import Clock
 from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
@@ -108,6 +108,7 @@ async def run_worker(settings: Settings) -> None:
     async with open_resources(settings) as resources:
         await schedule.keep_partitions_ahead(resources)
         await schedule.reconcile(resources)
+        await keys.warn_ahead(resources)
         await run(build_worker(settings, resources))
 
 

@@ -33,7 +33,11 @@ def roles(*, expires_at: str | None = "2027-02-18T09:54:23.296Z", **methods: lis
 
 def test_a_token_tells_its_type_its_seller_and_its_end() -> None:
     known = knows({"token": token(CONTENT, READ_ONLY, sid=SELLER, exp=SOON.timestamp())})
-    assert (known.kind, known.sellers, known.expires_at) == ("personal, read only", {SELLER}, SOON)
+    assert (known.kind, known.sellers, known.expires_at) == (
+        "personal, read only",
+        frozenset({SELLER}),
+        SOON,
+    )
 
 
 def test_the_token_that_signs_a_request_says_what_that_may_be() -> None:
@@ -48,7 +52,11 @@ def test_the_token_that_signs_a_request_says_what_that_may_be() -> None:
     assert not {"orders", "sales", "fin_detail", "balance", "tariffs_box", "seller_info"} & refusals.keys()
     assert refusals["cards"] == "the token lacks the category content: make one that has it"
     assert refusals["fin_reports"] == "a base token cannot have this stream: make a personal or service one"
-    assert (known.kind, known.sellers, known.expires_at) == ("base; personal", {SELLER, OTHER}, SOON)
+    assert (known.kind, known.sellers, known.expires_at) == (
+        "base; personal",
+        frozenset({SELLER, OTHER}),
+        SOON,
+    )
 
 
 def test_a_test_token_has_no_stream() -> None:
@@ -61,7 +69,8 @@ def test_a_test_token_has_no_stream() -> None:
 )
 def test_what_cannot_be_read_refuses_nothing(secret: dict[str, str]) -> None:
     known = knows(secret)
-    assert (refused(known), known.kind, known.expires_at, known.sellers) == ({}, "", None, set())
+    assert not refused(known)
+    assert not any((known.kind, known.expires_at, known.sellers))
 
 
 def test_a_token_from_before_there_were_types_tells_the_rest() -> None:
