@@ -16,7 +16,7 @@ CLIENT_SECRET = "canary-client-secret-51f0"
 
 @dataclass
 class FakeInfisical:
-    """`values`: (project, environment, folder, name) → value. `readable`: the names that the identity may read."""
+    """`values`: (project, environment, folder, name) → value."""
 
     url: str = ""
     values: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
@@ -27,16 +27,18 @@ class FakeInfisical:
     fails: list[web.StreamResponse] = field(default_factory=list)  # what the next requests are answered instead
     expires_in: int = 2_592_000
     _token: str = ""
+    _refusal: tuple[int, str] = (401, "UnauthorizedError")
 
-    def withdraw_token(self) -> None:
-        self._token = "withdrawn"
+    def end_token(self, status: int, error: str) -> None:
+        """Refuse the access token from now on, in these words."""
+        self._token, self._refusal = "over", (status, error)
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         if self.fails:
             return self.fails.pop(0)
         body = await request.json()
         if body != {"clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}:
-            return _error(401, f"Invalid credentials {body}")
+            return _error(401, "UnauthorizedError", f"Invalid credentials {body}")
         self.logins += 1
         self._token = f"canary-access-token-{self.logins}"
         return web.json_response(
@@ -54,13 +56,13 @@ class FakeInfisical:
         if self.fails:
             return self.fails.pop(0)
         if request.headers.get("Authorization") != f"Bearer {self._token}":
-            return _error(401, "Your token has expired. Please re-authenticate.")
+            return _error(*self._refusal)
         if name in self.forbidden:
-            return _error(403, "You are not allowed to read on secrets")
+            return _error(403, "PermissionDenied")
         project = query.get("workspaceSlug") or f"id {query['workspaceId']}"
         value = self.values.get((project, query["environment"], query["secretPath"], name))
         if value is None:
-            return _error(404, f"Secret with name '{name}' not found")
+            return _error(404, "NotFound")
         return web.json_response({"secret": self._described(name, value, query["environment"])})
 
     def _described(self, name: str, value: str, environment: str) -> dict[str, Any]:
@@ -72,8 +74,8 @@ class FakeInfisical:
         }  # fmt: skip
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"statusCode": status, "message": message, "error": "Error"}, status=status)
+def _error(status: int, error: str, message: str = "refused") -> web.Response:
+    return web.json_response({"statusCode": status, "message": message, "error": error}, status=status)
 
 
 @asynccontextmanager

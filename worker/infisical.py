@@ -147,9 +147,11 @@ class Infisical:
             try:
                 return self._value(client, reference)
             except APIError as error:
-                if is_new or error.status_code not in {401, 403}:
+                # 401: the access token was withdrawn; 403 TokenError: it is over. Any other 403 is about rights.
+                is_over = error.status_code == 401 or error.response.get("error") == "TokenError"
+                if is_new or not is_over:
                     raise
-            self._good_until = 0.0  # the access token may have been withdrawn
+            self._good_until = 0.0
             return self._value(self._logged_in(client_id, client_secret)[0], reference)
         except APIError as error:
             raise _refusal(reference, error.status_code) from None

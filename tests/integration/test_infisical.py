@@ -102,12 +102,13 @@ async def test_a_project_may_be_named_by_its_id_and_a_value_may_be_an_object(
     assert found == {"client_id": "7", "api_key": TOKEN}
 
 
-async def test_an_access_token_that_ran_out_or_was_withdrawn_is_replaced(
-    infisical: FakeInfisical, vault: Open, clock: Ticking
+@pytest.mark.parametrize("ends_with", [(401, "UnauthorizedError"), (403, "TokenError")])
+async def test_an_access_token_that_is_over_is_replaced(
+    infisical: FakeInfisical, vault: Open, clock: Ticking, ends_with: tuple[int, str]
 ) -> None:
     opened = vault()
     await token(opened)
-    infisical.withdraw_token()
+    infisical.end_token(*ends_with)
     assert await token(opened, fresh=True) == TOKEN
     assert infisical.logins == 2
     clock.now += infisical.expires_in
@@ -128,9 +129,11 @@ async def test_what_cannot_be_read_is_named(
 ) -> None:
     infisical.forbidden, infisical.hidden = {"FORBIDDEN"}, {"HIDDEN"}
     infisical.values["bronze", "prod", "/shops", "HIDDEN"] = TOKEN
+    opened = vault()
+    await token(opened)
     with pytest.raises(SecretUnavailable, match=complaint):
-        await token(vault(), reference)
-    assert infisical.logins <= 2
+        await token(opened, reference)
+    assert infisical.logins == 1, "it is not about the access token"
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def account_list(
     headings = [key.replace("_", " ") for key in keys] + ["key days left"]
     now = datetime.now(UTC)
     cells = [[*(row[key] for key in keys), _days_left(row["key_expires_at"], now)] for row in rows]
-    console().print(table(headings, cells, right="key days left"))
+    console().print(table(headings, cells))
 
 
 def _days_left(expires_at: datetime | None, now: datetime) -> int | None:
