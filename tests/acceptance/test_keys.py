@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import MutableMapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -50,7 +52,7 @@ async def pass_a_day(stage: Stage) -> None:
     await stage.change("UPDATE core.marketplace_account SET key_checked_at = key_checked_at - interval '1 day'")
 
 
-async def check(resources: Resources) -> list[dict[str, object]]:
+async def check(resources: Resources) -> list[MutableMapping[str, Any]]:
     with capture_logs() as logs:
         await keys.check_due(resources)
     return [line for line in logs if str(line["event"]).startswith("key")]
