@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collectors.errors import Unacceptable
+    from collectors.keys import Knowledge, Preflight
     from collectors.login import Login
     from collectors.place import Place
 
@@ -288,6 +289,8 @@ class Marketplace:
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
     logins: Mapping[str, Login] = field(default_factory=dict)  # host → how keys become the token that signs there
+    knows: Callable[[Secret], Knowledge] | None = None  # what a key says of itself; asks nobody and raises nothing
+    preflight: Preflight | None = None  # the question that tells more of a key
 
 
 @dataclass(frozen=True, kw_only=True)

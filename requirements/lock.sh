@@ -16,8 +16,8 @@ lock() {
 }
 
 lock dev.txt pyproject.toml requirements/build.in --constraint requirements/constraints.txt \
-    --extra embedded --extra otel --group pyproject.toml:dev
+    --extra embedded --extra infisical --extra otel --group pyproject.toml:dev
 # What the image is built with and what runs in it: the versions that were tested, fewer of them.
 lock build.txt requirements/build.in --constraint requirements/dev.txt
-lock run.txt pyproject.toml --constraint requirements/dev.txt
-lock run-otel.txt pyproject.toml --extra otel --constraint requirements/dev.txt
+lock run.txt pyproject.toml --extra infisical --constraint requirements/dev.txt
+lock run-otel.txt pyproject.toml --extra infisical --extra otel --constraint requirements/dev.txt

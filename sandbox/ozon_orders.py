@@ -146,7 +146,8 @@ def seller_info(data: OzonData, call: Call) -> Reply:
 def roles(data: OzonData, call: Call) -> Reply:
     answer = whole(data.roles, "roles", call)
     (cabinet,) = data.seller_info.seen(call.seller, call.now)
-    expires = encode((cabinet.at + KEY_LIVES).isoformat())
+    renewed = (call.now - cabinet.at) // KEY_LIVES  # times, each in time
+    expires = encode((cabinet.at + (renewed + 1) * KEY_LIVES).isoformat())
     return Reply(200, answer.body[:-1] + b',"expires_at":%b}' % expires, records=answer.records)
 
 

@@ -40,6 +40,7 @@ QUOTAS: Mapping[str, tuple[int, float, bool]] = {
     "feedback": (5000, 3600, False),
     "questions": (1000, 3600, False),
     "quality": (500, 3600, False),
+    "campaigns/key": (100, 3600, False),
     "united_netting/create": (1, 120, False),
     "united_marketplace_services/create": (1, 120, False),
     "united_orders/create": (1, 120, False),

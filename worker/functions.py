@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from worker import client, jobs, schedule
+from worker import client, jobs, keys, schedule
 from worker.db.progress import AccountId, SliceKey
 from worker.db.tenancy import OrganizationId
 from worker.resources import Resources
@@ -63,6 +63,10 @@ async def reconcile_job(ctx: dict[str, Any]) -> None:
     await schedule.reconcile(ctx["resources"])
 
 
+async def keys_job(ctx: dict[str, Any]) -> None:
+    await keys.check_due(ctx["resources"])
+
+
 def _cron(job: Callable[[dict[str, Any]], Any], **when: Any) -> CronJob:
     # keep_result: a worker that lags must not run the same tick again a minute later.
     return cron(_guarded(job), name=f"cron:{job.__name__}", keep_result=300, max_tries=1, **when)
@@ -97,4 +101,5 @@ def cron_jobs() -> list[CronJob]:
         _cron(tick_job, second=set(range(0, 60, 10)), timeout=8, run_at_startup=True),
         _cron(partitions_job, minute={7}, second=0, timeout=30),
         _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=240),
+        _cron(keys_job, minute={17}, second=0, timeout=240, run_at_startup=True),
     ]

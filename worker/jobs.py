@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from redis.exceptions import RedisError
@@ -27,12 +28,12 @@ from worker.db.reconcile import lists_slices, reconcile_account
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.heartbeat import heartbeat
 from worker.http.fetch import AccountFetch
-from worker.http.proxies import Proxy
 from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
 from worker.schedule import again, next_slot
 from worker.secrets import SecretUnavailable
+from worker.ways import proxies_of
 
 log = structlog.get_logger(__name__)
 
@@ -199,9 +200,9 @@ class _Run:
             seller=self._account.external_id,
             account_id=str(self._lease.key.account_id),
             secret=secret,
-            resolve=self._secret,
+            resolve=partial(self._secret, fresh=True),
             proxy_group=self._account.proxy_group,
-            proxies=await self._proxies(proxies),
+            proxies=await proxies_of(self._resources, proxies),
         )
         deadline = self._began + SOFT_DEADLINE
         await collect(
@@ -214,38 +215,12 @@ class _Run:
             enough=lambda: stopping() or time.monotonic() > deadline,
         )
 
-    async def _secret(self) -> Secret:
-        """Return what the account's secret is now."""
-        secret = await self._resources.secret(self._account.secret_ref, self._stream.marketplace.secret_fields)
+    async def _secret(self, *, fresh: bool = False) -> Secret:
+        """Return what the account's secret is; `fresh`: now, whatever was read before."""
+        fields = self._stream.marketplace.secret_fields
+        secret = await self._resources.secret(self._account.secret_ref, fields, fresh=fresh)
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
-
-    async def _proxies(self, rows: Sequence[ProxyRow]) -> list[Proxy]:
-        """Return those whose secret can be had. Raises SecretUnavailable if none of them is left."""
-        found = []
-        for row in rows:
-            try:
-                found.append(await self._proxy(row))
-            except SecretUnavailable as error:
-                log.warning("a proxy is left out", proxy=row.name, error=str(error))
-                missing = error
-        if rows and not found:
-            raise missing
-        return found
-
-    async def _proxy(self, row: ProxyRow) -> Proxy:
-        credentials = None
-        if row.secret_ref is not None:
-            secret = await self._resources.secret(row.secret_ref, ("user", "password"))
-            credentials = (secret["user"], secret["password"])
-        return Proxy(
-            name=row.name,
-            group=row.group,
-            url=row.url,
-            credentials=credentials,
-            egress=row.egress,
-            most_accounts=row.most_accounts,
-        )
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
         key = self._lease.key

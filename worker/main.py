@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 from collectors.errors import PutOff
 from collectors.registry import STREAMS
 from collectors.stream import Stream
-from worker import schedule
+from worker import keys, schedule
 from worker.clock import Clock
 from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
@@ -33,13 +33,13 @@ from worker.http.fetch import Fetcher
 from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
+from worker.infisical import secrets_of
 from worker.logs import remember_secret
 from worker.metrics import Metrics
 from worker.port import PortUnavailable
 from worker.queue import QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
-from worker.secrets import resolve
 from worker.settings import Settings
 from worker.traces import TracesUnavailable, tracing
 from worker.vitals import shown
@@ -102,7 +102,7 @@ async def open_resources(
             sessions=sessions,
             redis=redis,
             fetcher=fetcher,
-            secret=resolve,
+            secret=stack.enter_context(secrets_of(settings)),
             streams=streams,
             clock=clock,
             metrics=metrics,
@@ -131,6 +131,7 @@ async def run_worker(settings: Settings, *, number: int = 0) -> None:
         async with open_resources(settings) as resources, shown(address, resources) as vitals:
             await schedule.keep_partitions_ahead(resources)
             await schedule.reconcile(resources)
+            await keys.warn_ahead(resources)
             vitals.worker = build_worker(settings, resources, number=number)
             await run(vitals.worker)
     except PortUnavailable as error:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collectors.stream import Marketplace, Secret, Stream
+from collectors.stream import Marketplace, Stream
 from worker.clock import Clock
 from worker.db.engine import Sessions
 from worker.http.fetch import Fetcher
 from worker.metrics import Metrics
+from worker.secrets import Resolve
 from worker.traces import Traces
 
 
@@ -24,7 +25,7 @@ class Resources:
     sessions: Sessions = field(repr=False)
     redis: ArqRedis = field(repr=False)
     fetcher: Fetcher = field(repr=False)
-    secret: Callable[[str, tuple[str, ...]], Awaitable[Secret]] = field(repr=False)  # a reference → what it stands for
+    secret: Resolve = field(repr=False)  # a reference → what it stands for
     streams: Mapping[str, Mapping[str, Stream]] = field(repr=False)  # by marketplace and name
     clock: Clock
     metrics: Metrics = field(repr=False)

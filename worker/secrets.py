@@ -6,18 +6,57 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from worker.logs import remember_secret
 
-_SCHEMES = "env:NAME or file:/absolute/path"
+_SCHEMES = "env:NAME, file:/absolute/path or infisical:project/environment/NAME"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a place in Infisical; nothing that means something in a URL
 _LARGEST_FILE = 64 * 1024  # a token is some 400 bytes; /dev/zero has no end
 
 
 class SecretUnavailable(Exception):
     """The value behind a reference cannot be used now. The message names the reference, never what is there."""
+
+
+class Vault(Protocol):
+    """Where the values of references `infisical:` are."""
+
+    async def read(self, reference: str, *, fresh: bool = False) -> str:
+        """Return the value behind what follows the scheme. `fresh`: as it is now. Raises SecretUnavailable."""
+        ...
+
+
+class Resolve(Protocol):
+    """`resolve` with a vault: a reference → what it stands for."""
+
+    async def __call__(
+        self, secret_ref: str, fields: tuple[str, ...], /, *, fresh: bool = False
+    ) -> Mapping[str, str]: ...
+
+
+class Place(NamedTuple):
+    """Where a secret is in Infisical."""
+
+    project: str  # its slug or its id
+    environment: str
+    folder: str
+    name: str
+
+
+def place_in_infisical(reference: str) -> Place:
+    """Read `project/environment/folder/NAME`, with any number of folders. Raises ValueError."""
+    parts = reference.split("/")
+    if len(parts) < 3 or not all(map(_PART.fullmatch, parts)):
+        raise ValueError(
+            "a reference infisical:project/environment/folder/NAME needs a project, an environment and a name, and "
+            "perhaps folders between them"
+        )
+    project, environment, *folders, name = parts
+    return Place(project, environment, "/" + "/".join(folders), name)
 
 
 def check_ref(ref: str) -> None:
@@ -30,21 +69,34 @@ def check_ref(ref: str) -> None:
         case "file":
             if not rest.startswith("/") or not rest.isprintable():
                 raise ValueError("a reference file:/absolute/path needs an absolute path")
+        case "infisical":
+            place_in_infisical(rest)
         case _:
             raise ValueError(f"this is not a reference to a secret: write {_SCHEMES}, never the secret itself")
 
 
-async def resolve(secret_ref: str, fields: tuple[str, ...]) -> Mapping[str, str]:
+async def resolve(
+    secret_ref: str, fields: tuple[str, ...], *, fresh: bool = False, vault: Vault | None = None
+) -> Mapping[str, str]:
     """The values behind the reference, at least one for each of `fields`; the logs mask them from now on.
 
-    What is found is a JSON object of texts, or a plain text, which then is the first field. Raises SecretUnavailable.
+    What is found is a JSON object of texts, or a plain text, which then is the first field. Variables and files are
+    read each time; `fresh` says that the vault should be, too. Raises SecretUnavailable.
     """
     try:
         check_ref(secret_ref)
     except ValueError as error:
         raise SecretUnavailable(f"the account's secret_ref cannot be followed: {error}") from None
     scheme, _, rest = secret_ref.partition(":")
-    text = _from_environment(rest) if scheme == "env" else await asyncio.to_thread(_from_file, Path(rest))
+    match scheme:
+        case "env":
+            text = _from_environment(rest)
+        case "file":
+            text = await asyncio.to_thread(_from_file, Path(rest))
+        case _ if vault is None:
+            raise SecretUnavailable(f"{secret_ref} cannot be read here: put this secret into a variable or a file")
+        case _:
+            text = await vault.read(rest, fresh=fresh)
     values = _read(text.strip(), fields, secret_ref)
     for value in values.values():
         remember_secret(value)

@@ -162,6 +162,19 @@ def _check_otel_url(url: str | None) -> str | None:
     return url.strip()
 
 
+def _check_infisical(url: str) -> str:
+    parts = _split(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username is not None or parts.query:
+        raise ValueError("must begin with https:// (or http://) and name a host, without user and password")
+    return url.strip().rstrip("/")
+
+
+def _check_ref(ref: str) -> str:
+    if not ref.startswith(("env:", "file:/")):
+        raise ValueError("must say where the secret is, env:NAME or file:/absolute/path, and not be the secret")
+    return ref
+
+
 def _existing_file(path: Path) -> Path:
     path = path.expanduser().absolute()
     if not path.is_file():
@@ -210,6 +223,12 @@ class Settings(BaseSettings):
     """Answers with the address that it is asked from, as text: for `collector proxy test`."""
     ca_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
     """Certificates (PEM) to trust beside those of certifi."""
+    infisical_url: Annotated[str, AfterValidator(_check_infisical)] = "https://app.infisical.com"
+    """Where the secrets of references `infisical:…` are read."""
+    infisical_client_id: str | None = None
+    """The machine identity that reads them (universal auth)."""
+    infisical_client_secret_ref: Annotated[str, AfterValidator(_check_ref)] | None = None
+    """Where its client secret is."""
     home: Path = Field(default_factory=_own_home)
     """Where the embedded servers keep their files."""
     rate_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)

@@ -6,15 +6,18 @@ https://docs.ozon.ru/api/seller/: every method may be called 50 times a second b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
+from collectors.envelope import Envelope
 from collectors.errors import Later, PutOff, RateLimited, SplitWindow, StreamUnavailable
+from collectors.keys import Knowledge, Preflight
 from collectors.ozon import performance
 from collectors.ozon.performance import PERFORMANCE
 from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Stream, Told
 
 SELLER = "api-seller.ozon.ru"
 
@@ -32,6 +35,15 @@ class _Refusal(msgspec.Struct):
     def concerns_key(self) -> bool:
         words = self.words().lower()
         return "api-key" in words and "role" not in words  # without the role for one method, a key is still good
+
+
+class _Role(msgspec.Struct):
+    name: str = ""
+    methods: list[str] = []
+
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_ROLES = Envelope(roles=("roles", list[_Role]), expires_at=("expires_at", _Moment | None))
 
 
 def sign(secret: Secret, request: Request) -> Mapping[str, str]:
@@ -79,6 +91,29 @@ def told(answer: Answer) -> Iterable[Told]:
     return () if left is None else (Told(left=left),)
 
 
+def knows(secret: Secret) -> Knowledge:
+    """Read what the secret says: whose the key is."""
+    return Knowledge(sellers=frozenset({secret["client_id"]} if "client_id" in secret else ()))
+
+
+def told_of_roles(answer: Answer) -> Knowledge:
+    """Read until when the key is good and which methods its roles may call.
+
+    An administrator's role may call them all, those too that its list does not name yet.
+    """
+    found = _ROLES.read(answer)
+    roles: list[_Role] = found["roles"]
+    methods = {method for role in roles for method in role.methods}
+    may_all = not methods or any(role.name.startswith("Admin") for role in roles)
+
+    def lacks(_: Stream, request: Request) -> str:
+        if may_all or request.path in methods:
+            return ""
+        return f"no role of the key may call {request.path}: make a key with one that may"
+
+    return Knowledge(kind=", ".join(role.name for role in roles), expires_at=found["expires_at"], lacks=lacks)
+
+
 def _refusal(answer: Answer) -> _Refusal:
     if answer.status == 200 and len(answer.body) > _LONGEST_REFUSAL:
         return _Refusal()
@@ -98,4 +133,6 @@ OZON = Marketplace(
     secret_fields=("client_id", "api_key"),
     logins={PERFORMANCE: performance.LOGIN},
     buckets=(Bucket(name="all", rate=Rate(timedelta(seconds=1 / 50), burst=10)),),
+    knows=knows,
+    preflight=Preflight(request=Request(method="POST", host=SELLER, path="/v1/roles", body={}), read=told_of_roles),
 )

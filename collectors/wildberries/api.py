@@ -5,16 +5,19 @@ https://dev.wildberries.ru/openapi/api-information: token types and the token bu
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
+from collectors.envelope import Envelope
 from collectors.errors import Later, RateLimited, SplitWindow, StreamUnavailable
+from collectors.keys import Knowledge, Preflight
 from collectors.refusals import judge_status, read_refusal, retry_after, said, units_left
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Told
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Secret, Stream, Told
+from collectors.wildberries.tokens import claims_of
 
 STATISTICS = "statistics-api.wildberries.ru"
 CONTENT = "content-api.wildberries.ru"
@@ -47,14 +50,12 @@ _CATEGORIES = {
     COMMON: "token",  # a token of any category is good here
 }
 
-# `acc` of the token's payload: api-information, "token types".
-_TOKEN_TYPES = {1: "base", 2: "test", 3: "personal", 4: "service"}
-
 _TOO_LONG = re.compile(r"less or equal \d+ days|max date range", re.IGNORECASE)  # a 400 of the report hosts
 
 
-class _Claims(msgspec.Struct):
-    acc: int = 0
+_SELLER = Envelope(sid=("sid", str))
+
+NOT_BY_BASE = "by a personal or service token"  # what the vendor's `x-token-types` say of a stream
 
 
 class _Refusal(msgspec.Struct):
@@ -78,6 +79,9 @@ def limit(name: str, *, every: timedelta, burst: int, base: timedelta | None = N
     return Bucket(name=name, rate=Rate(every, burst), by_token={} if base is None else {"base": Rate(base)})
 
 
+SELLER_INFO_LIMIT = limit("seller_info", every=timedelta(minutes=1), burst=10, base=timedelta(days=1))
+
+
 def market_limit(name: str) -> Bucket:
     """Make a bucket of the marketplace host: 300 requests a minute, and "one request with a 4XX counts as 10"."""
     return Bucket(name=name, rate=Rate(timedelta(seconds=0.2), 20), cost=_refusals_count_ten)
@@ -93,12 +97,38 @@ def sign(secret: Secret, request: Request) -> Mapping[str, str]:
 
 def token_type(secret: Secret, request: Request) -> str:
     """Read the type of the token that signs this request from its payload, which needs no key; "" if there is none."""
-    try:
-        payload = _token(secret, request).split(".")[1]
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="), type=_Claims)
-    except (KeyError, IndexError, ValueError, msgspec.DecodeError, RecursionError):
-        return ""
-    return _TOKEN_TYPES.get(claims.acc, "")
+    return claims_of(_signing(secret, request)).kind
+
+
+def knows(secret: Secret) -> Knowledge:
+    """Read all tokens of the secret: what each may do is told by its payload."""
+    tokens = [claims_of(token) for token in secret.values()]
+    return Knowledge(
+        kind="; ".join(sorted({claims.described() for claims in tokens} - {""})),
+        sellers=frozenset(claims.sid for claims in tokens if claims.sid),
+        expires_at=min((at for claims in tokens if (at := claims.expires_at)), default=None),
+        lacks=partial(_lacks, secret),
+    )
+
+
+def _lacks(secret: Secret, stream: Stream, request: Request) -> str:
+    claims, category = claims_of(_signing(secret, request)), _CATEGORIES.get(request.host, "")
+    if claims.kind == "test":
+        return "a test token is good for the vendor's sandbox only: make a personal or service one"
+    if claims.kind == "base" and stream.needs.endswith(NOT_BY_BASE):
+        return "a base token cannot have this stream: make a personal or service one"
+    if not claims.may(category):
+        return f"the token lacks the category {category}: make one that has it"
+    return ""
+
+
+def _signing(secret: Secret, request: Request) -> str:
+    return secret.get(_CATEGORIES.get(request.host, ""), secret.get("token", ""))
+
+
+def told_of_seller(answer: Answer) -> Knowledge:
+    """Read whose the token is, as the marketplace says."""
+    return Knowledge(sellers=frozenset({_SELLER.read(answer)["sid"]}))
 
 
 def _token(secret: Secret, request: Request) -> str:
@@ -144,4 +174,10 @@ WILDBERRIES = Marketplace(
     judge=judge,
     told=told,
     token_type=token_type,
+    knows=knows,
+    preflight=Preflight(
+        request=Request(method="GET", host=COMMON, path="/api/v1/seller-info", buckets=(SELLER_INFO_LIMIT,)),
+        read=told_of_seller,
+        tells_more=False,  # with a base token it may be asked once a day
+    ),
 )

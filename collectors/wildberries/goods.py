@@ -9,6 +9,7 @@ from collectors.wildberries.api import (
     COMMON,
     CONTENT,
     MARKET,
+    NOT_BY_BASE,
     PRICES,
     SUPPLIES,
     WILDBERRIES,
@@ -77,7 +78,7 @@ STOCKS_WB = Stream(
     ),
     buckets=(limit("stocks_wb", every=seconds(20), burst=1),),
     every=hours(1),  # the data are renewed every 30 minutes
-    needs="analytics, by a personal or service token",
+    needs=f"analytics, {NOT_BY_BASE}",
 )
 
 STOCKS_SELLER = Stream(
@@ -94,7 +95,7 @@ STOCKS_SELLER = Stream(
     ),
     buckets=(limit("stocks_seller", every=seconds(20), burst=1),),
     every=hours(1),
-    needs="analytics, by a personal or service token",
+    needs=f"analytics, {NOT_BY_BASE}",
 )
 
 SELLER_WAREHOUSES = Stream(

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from collectors.paging import by_last_row, by_offset, get, one_record, post
 from collectors.stream import Snapshot, Stream, Windows
-from collectors.wildberries.api import ANALYTICS, DOCUMENTS, FINANCE, WILDBERRIES, limit
+from collectors.wildberries.api import ANALYTICS, DOCUMENTS, FINANCE, NOT_BY_BASE, WILDBERRIES, limit
 from collectors.wildberries.times import moscow_day, moscow_days, rfc3339
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
@@ -73,7 +73,7 @@ FIN_REPORTS = Stream(
     ),
     buckets=(limit("fin_reports", every=minutes(1), burst=1),),
     every=hours(12),
-    needs="finance, by a personal or service token",
+    needs=f"finance, {NOT_BY_BASE}",
 )
 
 ACQUIRING = Stream(
@@ -96,7 +96,7 @@ ACQUIRING = Stream(
     ),
     buckets=(limit("acquiring", every=minutes(1), burst=1),),
     every=days(1),
-    needs="finance, by a personal or service token",
+    needs=f"finance, {NOT_BY_BASE}",
     priority=3,
 )
 

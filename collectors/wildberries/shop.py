@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collectors.paging import by_cursor, by_keyset, get, one_record, post
 from collectors.stream import Snapshot, Stream, Watermark
-from collectors.wildberries.api import COMMON, CONTENT, MARKET, WILDBERRIES, limit, market_limit
+from collectors.wildberries.api import COMMON, CONTENT, MARKET, SELLER_INFO_LIMIT, WILDBERRIES, limit, market_limit
 from collectors.wildberries.times import rfc3339
-from collectors.windows import days, hours, minutes, seconds
+from collectors.windows import days, hours, seconds
 
 SELLER_INFO = Stream(
     marketplace=WILDBERRIES,
@@ -16,7 +16,7 @@ SELLER_INFO = Stream(
     progress=Snapshot(),
     paging="one record",
     pages=one_record(get(COMMON, "/api/v1/seller-info"), field="sid", kind=str),
-    buckets=(limit("seller_info", every=minutes(1), burst=10, base=days(1)),),
+    buckets=(SELLER_INFO_LIMIT,),
     every=days(1),
     needs="any category",
     priority=2,

@@ -13,8 +13,9 @@ import msgspec
 
 from collectors.envelope import Envelope, Rows
 from collectors.errors import Later, Malformed, RateLimited, SplitWindow, StreamUnavailable
+from collectors.keys import Knowledge, Preflight
 from collectors.refusals import judge_status, key_refused, read_refusal, retry_after, said, units_left
-from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Told
+from collectors.stream import Answer, Bucket, Marketplace, Rate, Request, Scope, Secret, Stream, Told
 
 PARTNER = "api.partner.market.yandex.ru"
 
@@ -30,6 +31,9 @@ class _Refusal(msgspec.Struct):
 
     def words(self) -> str:
         return "; ".join(f"{error.code} {error.message or ''}".strip() for error in self.errors or ())
+
+
+_KEY = Envelope(scopes=("result.apiKey.authScopes", list[str]))
 
 
 def quota(name: str, *, amount: int, per: timedelta) -> Bucket:
@@ -69,6 +73,20 @@ def _spread(amount: int, per: timedelta, *, burst: int) -> Rate:
 
 def sign(secret: Secret, _: Request) -> Mapping[str, str]:
     return {"Api-Key": secret["token"]}
+
+
+def told_of_scopes(answer: Answer) -> Knowledge:
+    """Read what the key may do. A stream needs one of the scopes that it names, and of each, reading will do."""
+    told: list[str] = _KEY.read(answer)["scopes"]
+    scopes = {scope.lower().replace("_read_only", "").replace("_", "-") for scope in told}
+
+    def lacks(stream: Stream, _: Request) -> str:
+        wanted = {scope.removesuffix(":read-only") for scope in stream.needs.split(" or ")}
+        if not stream.needs or "all-methods" in scopes or wanted & scopes:
+            return ""
+        return f"the key lacks the access {stream.needs}: make one that has it"
+
+    return Knowledge(kind=", ".join(sorted(scopes)), lacks=lacks)
 
 
 def judge(answer: Answer) -> None:
@@ -115,4 +133,13 @@ YANDEX_MARKET = Marketplace(
     told=told,
     file_hosts=(".yandex.ru", ".yandex.net"),
     buckets=(PARALLEL,),
+    preflight=Preflight(
+        request=Request(
+            method="POST",
+            host=PARTNER,
+            path="/v2/auth/token",
+            buckets=(quota("auth_token", amount=100, per=timedelta(hours=1)),),
+        ),
+        read=told_of_scopes,
+    ),
 )

@@ -156,7 +156,7 @@ PROMOS = Stream(
     ),
     buckets=(quota("promos", amount=1000, per=hours(1)),),
     every=hours(12),
-    needs="promotion",
+    needs="promotion or pricing",
     priority=3,
 )
 
@@ -178,6 +178,6 @@ BIDS = Stream(
     ),
     buckets=(quota("bids", amount=500, per=minutes(1)),),
     every=hours(12),
-    needs="promotion",
+    needs="promotion or pricing",
     priority=3,
 )

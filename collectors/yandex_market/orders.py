@@ -62,7 +62,7 @@ ORDERS = Stream(
     ),
     buckets=(quota("orders", amount=10_000, per=hours(1)),),
     every=minutes(15),
-    needs="inventory-and-order-processing",
+    needs="inventory-and-order-processing or finance-and-accounting",
 )
 
 RETURNS = Stream(

@@ -123,7 +123,7 @@ UNITED_ORDERS = Stream(
     buckets=(quota("united_orders", amount=1, per=minutes(2)),),
     every=days(1),
     walk_max_age=days(2),
-    needs="finance-and-accounting",
+    needs="finance-and-accounting or promotion or inventory-and-order-processing",
 )
 
 UNITED_RETURNS = Stream(
@@ -137,7 +137,7 @@ UNITED_RETURNS = Stream(
     buckets=(quota("united_returns", amount=1, per=minutes(2)),),
     every=days(1),
     walk_max_age=days(2),
-    needs="finance-and-accounting",
+    needs="finance-and-accounting or inventory-and-order-processing",
 )
 
 SHOWS_SALES = Stream(

@@ -130,6 +130,6 @@ QUALITY = Stream(
     ),
     buckets=(quota("quality", amount=500, per=hours(1)),),
     every=days(1),
-    needs="inventory-and-order-processing",
+    needs="inventory-and-order-processing or settings-management",
     priority=3,
 )

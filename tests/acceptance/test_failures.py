@@ -136,7 +136,8 @@ async def test_a_pool_without_a_free_connection_is_the_databases_failure_not_a_m
     async with stage.resources() as resources:
         engine = resources.sessions.kw["bind"]
 
-        async def secret(_: str, __: tuple[str, ...]) -> dict[str, str]:
+        async def secret(_: str, __: tuple[str, ...], *, fresh: bool = False) -> dict[str, str]:
+            del fresh
             async with AsyncExitStack() as held:
                 for _number in range(10):
                     await held.enter_async_context(engine.connect())

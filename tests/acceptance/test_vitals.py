@@ -102,9 +102,9 @@ async def test_a_lease_that_was_lost_is_counted(stage: Stage, resources: Resourc
     account = await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
     await schedule.reconcile(resources)
 
-    async def lose_the_lease(ref: str, fields: tuple[str, ...]) -> Secret:
+    async def lose_the_lease(ref: str, fields: tuple[str, ...], /, *, fresh: bool = False) -> Secret:
         await stage.change("UPDATE collect.stream_state SET lease_token = gen_random_uuid()")
-        return await resources.secret(ref, fields)
+        return await resources.secret(ref, fields, fresh=fresh)
 
     await run_all(replace(resources, secret=lose_the_lease), account, "warehouses")
     assert resources.metrics.runs.labels("ozon", "warehouses", "lease lost")._value.get() == 1

@@ -110,8 +110,9 @@ def test_a_lock_names_no_index_and_no_path(lock: Path) -> None:
 def test_the_locks_hold_what_the_project_asks_for() -> None:
     """`make lock` after a change of the dependencies."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    runtime = {_name(requirement) for requirement in project["project"]["dependencies"]}
-    extra = {_name(requirement) for requirement in project["project"]["optional-dependencies"]["embedded"]}
+    extras = project["project"]["optional-dependencies"]
+    runtime = {_name(requirement) for requirement in [*project["project"]["dependencies"], *extras["infisical"]]}
+    extra = {_name(requirement) for requirement in extras["embedded"]}
     dev = {_name(requirement) for requirement in project["dependency-groups"]["dev"]}
     build = {_name(requirement) for requirement in project["build-system"]["requires"]}
     locked = {path.stem: _locked(path).keys() for path in HASHED}
@@ -136,4 +137,4 @@ def test_the_scripts_can_be_run_and_read(script: str) -> None:
 
 def test_every_target_of_the_makefile_is_in_its_help() -> None:
     shown = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {line.split()[1] for line in shown.splitlines()} == {"help", "demo", "test", "check", "lock", "clean"}
+    assert {line.split()[1] for line in shown.splitlines()} == {"help", "demo", "test", "check", "soak", "lock", "clean"}

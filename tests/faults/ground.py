@@ -51,8 +51,9 @@ class NotedPools(Pools):
         return super().client(proxy)
 
 
-async def keys(_: str, names: tuple[str, ...]) -> Secret:
+async def keys(_: str, names: tuple[str, ...], *, fresh: bool = False) -> Secret:
     """Return the key of any account, or the password of any proxy."""
+    del fresh
     if "user" in names:
         return {"user": WORDS[0], "password": WORDS[1]}
     return next(secret for secret in SECRETS.values() if set(names) <= set(secret))

@@ -59,16 +59,17 @@ async def test_what_is_tried_next_helps_if_it_is_over(
 
 async def test_a_key_that_was_replaced_is_used_at_once(ground: Ground) -> None:
     case = of_name("key-replaced")
-    asked: list[str] = []
+    asked: list[bool] = []
 
-    async def replaced(ref: str, names: tuple[str, ...]) -> Secret:
-        asked.append(ref)
+    async def replaced(ref: str, names: tuple[str, ...], *, fresh: bool = False) -> Secret:
+        asked.append(fresh)
         return {**await keys(ref, names), "api_key": f"{CANARY}-{len(asked)}"}
 
     seller = await ground.seller(case)
     begin(ground, Answers(Reply(401, b'{"code": 16, "message": "unauthenticated"}')))
     assert_as_told(case, await collected(ground, seller, changes={"secret": replaced}))
     assert [request.headers["api-key"] for request in ground.api.seen] == [f"{CANARY}-1", f"{CANARY}-2"]
+    assert asked == [False, True], "the second time as it is now, not as it was read before"
 
 
 async def test_a_host_that_limits_everybody_is_left_alone(ground: Ground) -> None:
@@ -260,7 +261,8 @@ def _noting(play: Answers | Tunnels, reached: asyncio.Event) -> Play:
 async def test_a_secret_that_cannot_sign_pauses_the_account(ground: Ground, secret: Secret) -> None:
     case = of_name("secret-incomplete")
 
-    async def poor(_: str, __: tuple[str, ...]) -> Secret:
+    async def poor(_: str, __: tuple[str, ...], *, fresh: bool = False) -> Secret:
+        del fresh
         return secret
 
     begin(ground)

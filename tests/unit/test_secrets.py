@@ -90,5 +90,5 @@ async def test_a_secret_pasted_as_reference_is_refused_and_not_repeated(pasted: 
 
 
 def test_an_unknown_scheme_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="env:NAME or file:/absolute/path"):
+    with pytest.raises(ValueError, match="env:NAME, file:/absolute/path or infisical:project/environment/NAME"):
         check_ref("vault:shop/token")

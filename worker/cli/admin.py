@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from worker.cli.words import moment
 from worker.db import administration
 from worker.db.administration import NewAccount, Row
 from worker.db.progress import AccountId
+from worker.keys import days_left
 from worker.secrets import check_ref
 from worker.settings import Settings, load
 
@@ -68,7 +70,10 @@ def account_add(  # noqa: PLR0917 - all are options
         str, typer.Option(help="The marketplace's own id of the seller: sid, Client-Id, business id.")
     ],
     secret_ref: Annotated[
-        str, typer.Option(metavar="REF", help="Where its secret is: env:NAME or file:/path, not the secret.")
+        str,
+        typer.Option(
+            metavar="REF", help="Where its secret is: env:NAME, file:/path or infisical:project/environment/NAME."
+        ),
     ],
     proxy_group: Annotated[
         str | None, typer.Option(metavar="GROUP", help="Go out through these proxies only; without it, directly.")
@@ -129,8 +134,14 @@ def account_list(
         "status",
         "status_reason",
     )
-    headings = [key.replace("_", " ") for key in keys]
-    console().print(table(headings, [[row[key] for key in keys] for row in rows]))
+    headings = [key.replace("_", " ") for key in keys] + ["key days left"]
+    now = datetime.now(UTC)
+    cells = [[*(row[key] for key in keys), _days_left(row["key_expires_at"], now)] for row in rows]
+    console().print(table(headings, cells))
+
+
+def _days_left(expires_at: datetime | None, now: datetime) -> int | None:
+    return None if expires_at is None else days_left(expires_at, now)
 
 
 @account.command("resume")

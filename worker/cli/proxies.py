@@ -40,7 +40,9 @@ def proxy_add(
     url: Annotated[str, typer.Option(help="http://, https:// or socks5://host:port, without user and password.")],
     secret_ref: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="Where the secret is: env:NAME or file:/path, not the secret."),
+        typer.Option(
+            metavar="REF", help="Where the secret is: env:NAME, file:/path or infisical:project/environment/NAME."
+        ),
     ] = None,
     max_accounts: Annotated[
         int, typer.Option(min=1, help="The most accounts that may go out by its address.")

@@ -12,7 +12,8 @@ from worker.db.administration import Row
 from worker.http.pools import Pools, trusted
 from worker.http.probe import Probe, Prober
 from worker.http.proxies import Proxy
-from worker.secrets import SecretUnavailable, resolve
+from worker.infisical import secrets_of
+from worker.secrets import Resolve, SecretUnavailable
 from worker.settings import Settings
 
 _AT_ONCE = 20  # proxies
@@ -60,13 +61,16 @@ async def try_proxies(settings: Settings, rows: Sequence[Row], *, others: Sequen
     prober = Prober(pools, egress_url=settings.egress_url, hosts=settings.hosts)
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def attempt(row: Row) -> Tried:
+    async def attempt(row: Row, resolve: Resolve) -> Tried:
         async with room:
-            probe = await _probe(prober, row, hosts)
+            probe = await _probe(prober, row, hosts, resolve)
         return Tried(name=row["name"], group=row["group"], probe=probe, marketplaces=tuple(hosts))
 
     try:
-        direct, tried = await asyncio.gather(prober.probe(None, {}), asyncio.gather(*(attempt(row) for row in rows)))
+        with secrets_of(settings) as resolve:
+            direct, tried = await asyncio.gather(
+                prober.probe(None, {}), asyncio.gather(*(attempt(row, resolve) for row in rows))
+            )
     finally:
         await pools.aclose()
     addresses = {row["name"]: row["egress"] for row in others} | {one.name: one.probe.egress for one in tried}
@@ -75,7 +79,7 @@ async def try_proxies(settings: Settings, rows: Sequence[Row], *, others: Sequen
     return tried
 
 
-async def _probe(prober: Prober, row: Row, hosts: Mapping[str, Iterable[str]]) -> Probe:
+async def _probe(prober: Prober, row: Row, hosts: Mapping[str, Iterable[str]], resolve: Resolve) -> Probe:
     credentials = None
     if row["secret_ref"] is not None:
         try:

@@ -81,15 +81,16 @@ WHERE organization_id = :organization_id AND marketplace = :marketplace AND name
 """)
 
 _ACCOUNTS = text("""
-SELECT a.id, o.name AS organization, a.marketplace, a.name, a.external_id, a.secret_ref, a.proxy_group, a.status,
-       a.status_reason
+SELECT a.id, o.id AS organization_id, o.name AS organization, a.marketplace, a.name, a.external_id, a.secret_ref,
+       a.proxy_group, a.status, a.status_reason, a.key_expires_at
 FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
 WHERE CAST(:organization_id AS uuid) IS NULL OR o.id = :organization_id
 ORDER BY o.name, a.marketplace, a.name
 """)
 
 _RESUME = text("""
-UPDATE core.marketplace_account SET status = 'active', status_reason = NULL WHERE id = :account_id RETURNING name
+UPDATE core.marketplace_account SET status = 'active', status_reason = NULL, key_checked_at = NULL
+WHERE id = :account_id RETURNING name
 """)
 
 # What failed because of the account is tried at once; the buckets still know of limits.

@@ -124,6 +124,8 @@ class MarketplaceAccount(Table):
     status_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    key_expires_at: Mapped[datetime | None]
+    key_checked_at: Mapped[datetime | None]
 
 
 class Proxy(Table):

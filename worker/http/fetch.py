@@ -95,7 +95,7 @@ class AccountFetch:
         self._hold = self.fetcher.budget.hold()
         self._signing = Signing(
             fetch=self,
-            marketplace=self.stream.marketplace,
+            stream=self.stream,
             account_id=self.account_id,
             secret=self.secret,
             resolve=self.resolve,

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from collectors.errors import StreamUnavailable
 from collectors.login import ACCESS_TOKEN, Login
-from collectors.stream import Fetch, Marketplace, Request, Secret
+from collectors.stream import Fetch, Request, Secret, Stream
 from worker.http.login import Logins
 from worker.http.targets import Target, login_for, target
 from worker.http.task import Task
@@ -20,7 +21,7 @@ class Signing:
     """The keys of one run. `fetch` makes the exchange: through the account's proxy and limits, like any request."""
 
     fetch: Fetch = field(repr=False)
-    marketplace: Marketplace = field(repr=False)
+    stream: Stream = field(repr=False)
     account_id: str
     secret: Secret = field(repr=False)
     resolve: Resolve = field(repr=False)
@@ -30,9 +31,12 @@ class Signing:
     tokens: set[str] = field(default_factory=set, repr=False)  # that signed
 
     def target(self, request: Request, token: str) -> Target:
-        """Address and sign a request, by the token if there is one."""
+        """Address and sign a request, by the token if there is one. Raises StreamUnavailable if no key of ours may."""
+        knows = self.stream.marketplace.knows
+        if knows is not None and request.signed and (why := knows(self.secret).lacks(self.stream, request)):
+            raise StreamUnavailable(why)  # a refusal would cost the seller's budget, at some hosts tenfold
         secret = {**self.secret, ACCESS_TOKEN: token} if token else self.secret
-        return target(request, self.marketplace, secret, hosts=self.hosts, now=self.now)
+        return target(request, self.stream.marketplace, secret, hosts=self.hosts, now=self.now)
 
     async def token(self, request: Request) -> str:
         """Return the token that signs this request; "" where the secret does. Raises what kept us from it."""
@@ -65,7 +69,7 @@ class Signing:
 
     def refuse(self, task: Task, why: str) -> None:
         """The keys are refused. Raises StreamUnavailable if the account can do without them."""
-        login = self.marketplace.logins.get(task.request.host)
+        login = self.stream.marketplace.logins.get(task.request.host)
         if login is not None and login.optional:
             told = f"{' and '.join(login.fields)}: {why}"
             self.logins.refuse(self.account_id, login, told)
@@ -73,6 +77,6 @@ class Signing:
 
     def _login(self, request: Request) -> Login | None:
         """Return the login whose token signs the request, if one does."""
-        if not request.signed or login_for(request, self.marketplace) is not None:
+        if not request.signed or login_for(request, self.stream.marketplace) is not None:
             return None
-        return self.marketplace.logins.get(request.host)
+        return self.stream.marketplace.logins.get(request.host)

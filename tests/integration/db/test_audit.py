@@ -97,7 +97,7 @@ MEANT = {
     "SEC013": r"\.(touch|keep_covered|record_change)$",  # they read nothing; the last writes to core.audit only
     "SEC014": (  # reviewed: pinned search_path, and owned by a role that reads the columns they answer from
         r"^(app\.visible_users|core\.record_change|raw\.ensure_partition|"
-        r"collect\.(accounts|bucket_put_off|bucket_take_back|bucket_waits|due|due_summary|figures|locate_account|status))$"
+        r"collect\.(accounts|bucket_put_off|bucket_take_back|bucket_waits|due|due_summary|figures|keys|locate_account|status))$"
     ),
     "SEC027": r"^core\.membership$",  # members of one organization may know each other
     "SEC028": EVERY_TENANT,
