@@ -50,8 +50,8 @@ async def assert_stream_conforms(
     left, and lets no secret out.
 
     `walk` says of which seller, slice, window and ids. It should take three to ten pages: each is walked from many
-    times. Without it, see `walk_of`. `adds_up` is False where a window does not hold what its parts hold: its records sum it
-    up, or only whole months can be asked for.
+    times. Without it, see `walk_of`. `adds_up` is False where a window does not hold what its parts hold: its records
+    sum it up, or only whole months can be asked for.
     """
     walk = walk or walk_of(stream)
     whole = await _Run(stream, fetch, walk).to_the_end()

@@ -29,3 +29,9 @@ def month(walk: Walk, _: Cursor) -> dict[str, Json]:
     """Tell the month in which the window begins."""
     first = walk.span.start.astimezone(MOSCOW)
     return {"month": first.month, "year": first.year}
+
+
+def moscow_day(walk: Walk, _: Cursor) -> dict[str, Json]:
+    """Tell the day with which the window begins."""
+    first = walk.span.start.astimezone(MOSCOW)
+    return {"day": first.day, "month": first.month, "year": first.year}

@@ -112,5 +112,5 @@ class _Ids:
         if behind:
             known.extend(every)
         else:
-            self._known = list(every) if isinstance(new[0], str) else array("q", cast("Iterable[int]", every))
+            self._known = list(every) if isinstance(self._new[0], str) else array("q", cast("Iterable[int]", every))
         self._new = []

@@ -27,7 +27,7 @@ async def steps_of(ids: list[Id], *, cursor: dict[str, Id] | None, smaller: int,
         return Answer(request=request, status=200, headers={}, body=body, fetched_at=NOW)
 
     async for step in HELD(fetch, replace(WALK, ids=ids, cursor=cursor, smaller=smaller)):
-        found.append(step)  # noqa: PERF401 - the walk is left
+        found.append(step)
         if len(found) == most:
             break
     return found
