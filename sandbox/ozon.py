@@ -7,6 +7,7 @@ from math import ceil
 
 from sandbox import ozon_goods as goods
 from sandbox import ozon_money as money
+from sandbox import ozon_named as named
 from sandbox import ozon_orders as orders
 from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_ozon import OzonData
@@ -41,8 +42,8 @@ class Ozon:
 
     def __init__(self, world: World, issuer: Issuer, rate_scale: float, report_polls: int = 2) -> None:
         data = OzonData(world)
-        answers = goods.methods(data) | orders.methods(data) | money.methods(data)
-        paths = goods.PATHS | orders.PATHS | money.PATHS
+        answers = goods.methods(data) | orders.methods(data) | money.methods(data) | named.methods(data)
+        paths = goods.PATHS | orders.PATHS | money.PATHS | named.PATHS
         reports = Reports(data, NAME, HOST, polls=report_polls)
         self.endpoints: tuple[Endpoint, ...] = (
             *(Endpoint(NAME, name, "POST", HOST, path, answers[name]) for name, path in paths.items()),
@@ -54,6 +55,7 @@ class Ozon:
             **goods.streams(data),
             **orders.streams(data),
             **money.streams(data),
+            **named.streams(data),
             **reports.streams,
         }
         self._issuer = issuer

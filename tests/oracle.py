@@ -65,6 +65,24 @@ KEYS: dict[str, Keys] = {
     "wildberries/measurement_penalties": lambda page: (row["dimId"] for row in page["data"]["reports"]),
     "wildberries/questions": lambda page: (row["id"] for row in page["data"]["questions"]),
     "wildberries/claims": lambda page: (row["id"] for row in page["claims"]),
+    "wildberries/adv_stats": lambda page: (
+        f"{row['advertId']}/{day['date'][:10]}" for row in page for day in row["days"]
+    ),
+    "wildberries/adv_clusters": lambda page: (
+        f"{row['advertId']}/{row['nmId']}/{day['date']}" for row in page["items"] for day in row["dailyStats"]
+    ),
+    "wildberries/fbs_order_status": lambda page: (row["id"] for row in page["orders"]),
+    "wildberries/sales_funnel_history": lambda page: (
+        f"{row['product']['nmId']}/{day['date']}" for row in page for day in row["history"]
+    ),
+    "wildberries/search_texts": lambda page: (f"{row['nmId']}/{row['text']}" for row in page["data"]["items"]),
+    "ozon/product_info": lambda page: (row["id"] for row in page["items"]),
+    "ozon/stocks_fbo": lambda page: (row["sku"] for row in page["items"]),
+    "ozon/stocks_fbs_wh": lambda page: (row["product_id"] for row in page["stocks"]),
+    "ozon/product_queries": lambda page: (row["sku"] for row in page["items"]),
+    "ozon/accruals_postings": lambda page: (row["posting_number"] for row in page["posting_accruals"]),
+    "ozon/realization_day": lambda page: (row["item"]["barcode"] for row in page["rows"]),
+    "ozon/balance": lambda page: (page["total"]["closing_balance"]["value"],),
     "ozon/products": lambda page: (row["product_id"] for row in page["result"]["items"]),
     "ozon/fbs_postings": lambda page: (row["posting_number"] for row in page["postings"]),
     "ozon/accruals_by_day": lambda page: (row["accrual_id"] for row in page["accruals"]),
@@ -100,6 +118,7 @@ KEYS: dict[str, Keys] = {
     "yandex_market/supply_requests": lambda page: (row["id"]["id"] for row in page["result"]["requests"]),
     "yandex_market/offers": lambda page: (row["offer"]["offerId"] for row in page["result"]["offerMappings"]),
     "yandex_market/campaign_offers": lambda page: (row["offerId"] for row in page["result"]["offers"]),
+    "yandex_market/sku_stats": lambda page: (row["shopSku"] for row in page["result"]["shopSkus"]),
     "yandex_market/offer_cards": lambda page: (row["offerId"] for row in page["result"]["offerCards"]),
     "yandex_market/stocks": lambda page: (
         f"{held['warehouseId']}/{row['offerId']}" for held in page["result"]["warehouses"] for row in held["offers"]
