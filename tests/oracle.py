@@ -159,8 +159,12 @@ async def held_keys(stage: Stage, account: Account, stream: str, slice_name: str
     """Return the keys of what the sandbox holds in the time that the slice has covered."""
     name = f"{account.marketplace}/{stream}"
     slice_ = _ORACLE_PREFIX.get(name, "") + slice_name
-    if not isinstance(find_stream(account.marketplace, stream).progress, Windows):
-        return set(stage.box.records(account.marketplace, account.seller, stream, slice_=slice_))
+    declared = find_stream(account.marketplace, stream)
+    if not isinstance(declared.progress, Windows):
+        held = set(stage.box.records(account.marketplace, account.seller, stream, slice_=slice_))
+        if declared.ids is None or declared.ids.within is None:
+            return held
+        return held & {key for name in declared.ids.streams for key in await stored_keys(stage, account, name, "")}
     spans = await stage.rows(
         "SELECT lower(span) AS since, upper(span) AS until FROM collect.coverage, unnest(covered) span"
         " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3",

@@ -21,6 +21,7 @@ from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
+from worker.db.ids import wake
 from worker.db.partitions import with_months
 from worker.db.progress import Lease, LeaseLost, SliceKey, take_lease
 from worker.db.reconcile import lists_slices, reconcile_account
@@ -31,7 +32,7 @@ from worker.http.proxies import Proxy
 from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
-from worker.schedule import again, next_slot
+from worker.schedule import again, job_for, next_slot
 from worker.secrets import SecretUnavailable
 
 log = structlog.get_logger(__name__)
@@ -86,6 +87,7 @@ class _Run:
         self._tally = Tally(without_keys=self._without_keys)
         self._fetch: AccountFetch | None = None
         self._keys: list[str] = []
+        self._woken: list[SliceKey] = []
         self._began = time.monotonic()
 
     async def ending(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> Ending:
@@ -172,11 +174,13 @@ class _Run:
             error=ending.error,
         )
         soon = ending.next_due_at is not None and not ending.closes_requests
+        offered = [job_for(woken) for woken in self._woken]
         if soon and ending.state == "active":
-            # A hint: if Redis loses it, the tick offers the slice all the same.
-            at = self._resources.clock.now() + (ending.wait or timedelta(0))
+            offered.append(again(key, self._resources.clock.now() + (ending.wait or timedelta(0))))
+        if offered:
+            # A hint: if Redis loses it, the tick offers the slices all the same.
             with contextlib.suppress(RedisError, OSError):
-                await offer(self._resources.redis, [again(key, at)])
+                await offer(self._resources.redis, offered)
 
     async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
         secret = await self._secret()
@@ -239,6 +243,7 @@ class _Run:
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             ours = await end_run(session, self._lease, ending, record)
             streams = self._resources.streams[key.marketplace]
+            self._woken = await wake(session, key, streams) if ours and ending.closes_requests else []
             if ours and self._tally.walks and lists_slices(self._stream, streams.values()):
                 account = key.organization_id, key.account_id
                 await reconcile_account(session, *account, streams, self._resources.clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import groupby
@@ -49,6 +50,15 @@ WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
 """)
 
 
+_WAKE = text("""
+UPDATE collect.stream_state SET not_before = NULL
+WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
+  AND stream = ANY (CAST(:children AS text[])) AND state = 'active'
+  AND last_error = :error AND not_before > clock_timestamp()
+RETURNING stream, slice, lane
+""")
+
+
 async def read_ids(
     session: AsyncSession, key: SliceKey, stream: Stream, streams: Mapping[str, Stream], now: datetime
 ) -> Sequence[Id]:
@@ -69,7 +79,7 @@ async def read_ids(
     standing = (await session.execute(_STANDING, values)).all()
     awaited = [row.stream for row in standing if row.awaited]
     if awaited or not any(row.collected for row in standing):
-        raise PutOff(f"{key.marketplace}/{[*awaited, *wanted.streams][0]} has not been collected yet", wait=WAIT)
+        raise PutOff(_awaits(key.marketplace, [*awaited, *wanted.streams][0]), wait=WAIT)
     began = (await session.execute(_BEGAN, values)).scalar_one() or now
     if any(isinstance(streams[name].progress, Watermark) for name in wanted.streams):
         began = min(began, values["since"])
@@ -84,6 +94,20 @@ async def read_ids(
         except (ValueError, LookupError, TypeError) as error:
             raise CollectError(f"a page of {key.marketplace}/{page.stream} does not tell its ids: {error}") from error
     return found.sorted()
+
+
+async def wake(session: AsyncSession, key: SliceKey, streams: Mapping[str, Stream]) -> list[SliceKey]:
+    """Let what waits for this stream to be collected be due at once, and return it."""
+    children = [stream.name for stream in streams.values() if stream.ids and key.stream in stream.ids.streams]
+    if not children:
+        return []
+    values = {**key.columns(), "children": children, "error": _awaits(key.marketplace, key.stream)}
+    woken = await session.execute(_WAKE, values)
+    return [replace(key, stream=row.stream, slice=row.slice, lane=row.lane) for row in woken]
+
+
+def _awaits(marketplace: str, stream: str) -> str:
+    return f"{marketplace}/{stream} has not been collected yet"
 
 
 class _Ids:

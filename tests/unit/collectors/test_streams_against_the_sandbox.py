@@ -400,7 +400,7 @@ async def ids_of(seller: Seller, wanted: IdsOf, slice_: str) -> list[Id]:
         for walk in walks:
             found.update(one for page in await lister.pages(walk) for one in wanted.read(page.answer.body))
     assert found, "the other streams bring no ids: the test would prove nothing"
-    return sorted(found)  # type: ignore[type-var]  # they are all numbers or all texts
+    return sorted(found)
 
 
 def _keys(case: Case, pages: list[Page]) -> list[str]:
