@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from collectors.envelope import Envelope
 from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
-from collectors.stream import Answer, Fetch, Mark, Page, Pages, Request, Step, Walk
+from collectors.stream import Answer, Cursor, Fetch, Mark, Page, Pages, Request, Step, Walk
 
 _ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
@@ -52,6 +52,7 @@ class Failed:
 
 
 State = Working | Ready | NothingToTell | TooLarge | Failed
+_NOT_LISTED_YET = Working(timedelta(minutes=1))
 
 
 def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], State]) -> Pages:
@@ -69,27 +70,64 @@ def report(create: Ask, *, report_id: str, poll: Ask, state: Callable[[Answer], 
             at["report"] = envelope.read(await fetch(create(walk, {})))["id"]
             yield Mark(at)
         answer, found = await _poll(fetch, poll(walk, at), state)
-        match found:
-            case Working(wait):
-                raise NotReady("the report is not made yet", wait=wait)
-            case TooLarge():
-                raise SplitWindow("the report covers too much time")
-            case Failed(reason):
-                failed = at.get("failed", 0) + 1
-                yield Mark({"failed": failed})  # as progress it spends no attempt: so failures are counted in it
-                if failed >= _ENOUGH_FAILED:
-                    raise RequestRefused(f"{failed} reports in a row were not made: {reason}", answer)
-                raise Later(f"the report was not made: {reason}")
-            case NothingToTell():
-                yield Page(answer=answer, records=0, cursor={}, last=True)
-            case Ready(download):
-                answer = await fetch(replace(download, file=True))
-                if answer.status == 204:
-                    yield Page(answer=answer, records=0, cursor={}, last=True)
-                else:
-                    yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+        yield await _brought(fetch, at, answer, found)
+        _refuse_failed(at, answer, found)
 
     return pages
+
+
+def report_named_by_us(
+    create: Ask, *, named: Callable[[Walk, int], str], accepted: str, poll: Ask, state: Callable[[Answer], State | None]
+) -> Pages:
+    """The same, where it is we who give the report its id; `create` and `poll` are given {"report"}.
+
+    `named` makes the id of a walk and of the number of its reports that failed. It is kept before the report is asked
+    for, and only what `poll` does not know is created: `state` says None of that. So none is created twice, wherever a
+    worker died. `accepted` is the path of a text in the answer to `create`.
+    """
+    envelope = Envelope(accepted=(accepted, str))
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        at = dict(walk.cursor or {})
+        if "report" not in at:
+            at = {**at, "report": named(walk, at.get("failed", 0))}
+            yield Mark(at)
+        if "created" not in at:
+            if state(await fetch(poll(walk, at))) is None:
+                envelope.read(await fetch(create(walk, at)))
+            at = {**at, "created": True}
+            yield Mark(at)
+        answer, found = await _poll(fetch, poll(walk, at), lambda answer: state(answer) or _NOT_LISTED_YET)
+        yield await _brought(fetch, at, answer, found)
+        _refuse_failed(at, answer, found)
+
+    return pages
+
+
+async def _brought(fetch: Fetch, at: Cursor, answer: Answer, found: State) -> Page | Mark:
+    """Return the page of a report that was made, or what is to be remembered of one that was not."""
+    match found:
+        case Working(wait):
+            raise NotReady("the report is not made yet", wait=wait)
+        case TooLarge():
+            raise SplitWindow("the report covers too much time")
+        case Failed():
+            return Mark({"failed": at.get("failed", 0) + 1})  # as progress it spends no attempt: so they are counted
+        case NothingToTell():
+            return Page(answer=answer, records=0, cursor={}, last=True)
+        case Ready(download):
+            file = await fetch(replace(download, file=True))
+            if file.status == 204:
+                return Page(answer=file, records=0, cursor={}, last=True)
+            return Page(answer=file, records=None, cursor={}, last=True, file_name=file_name(file))
+
+
+def _refuse_failed(at: Cursor, answer: Answer, found: State) -> None:
+    if isinstance(found, Failed):
+        failed = at.get("failed", 0) + 1
+        if failed >= _ENOUGH_FAILED:
+            raise RequestRefused(f"{failed} reports in a row were not made: {found.reason}", answer)
+        raise Later(f"the report was not made: {found.reason}")
 
 
 async def _poll(fetch: Fetch, request: Request, state: Callable[[Answer], State]) -> tuple[Answer, State]:

@@ -14,6 +14,7 @@ from sandbox.marketplace import Admission, Stream
 from sandbox.records import World, zulu
 from sandbox.wildberries_adverts import ADVERT, Adverts
 from sandbox.wildberries_buyers import RETURNS, Buyers
+from sandbox.wildberries_csv import CsvReports
 from sandbox.wildberries_goods import SUPPLIES, Goods
 from sandbox.wildberries_methods import HOSTS, endpoints, streams
 from sandbox.wildberries_money import Money
@@ -60,6 +61,9 @@ LIMITS: Mapping[str, tuple[float, int]] = {
     "adv_clusters": (6, 20),
     "sales_funnel_history": (20, 3),
     "search_texts": (20, 3),
+    "nm_report/create": (20, 3),
+    "nm_report/status": (20, 3),
+    "nm_report/file": (20, 3),
     "adv_spend": (1, 5),
     "feedbacks": (1 / 3, 6),
     "claims": (3, 10),
@@ -139,6 +143,7 @@ class Wildberries:
             Buyers(world),
             Shop(world),
             tasks,
+            CsvReports(sales, _no_task, polls=report_polls),
         )
         self.endpoints = (
             *endpoints(data, repeat_boundary=repeat),

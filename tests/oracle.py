@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -75,6 +76,8 @@ KEYS: dict[str, Keys] = {
     "wildberries/sales_funnel_history": lambda page: (
         f"{row['product']['nmId']}/{day['date']}" for row in page for day in row["history"]
     ),
+    "wildberries/nm_report": lambda rows: (f"{row['nmID']}/{row['dt']}" for row in rows),
+    "wildberries/stock_history": lambda rows: (f"{row['nmID']}/{row['dt']}" for row in rows),
     "wildberries/search_texts": lambda page: (f"{row['nmId']}/{row['text']}" for row in page["data"]["items"]),
     "ozon/product_info": lambda page: (row["id"] for row in page["items"]),
     "ozon/stocks_fbo": lambda page: (row["sku"] for row in page["items"]),
@@ -151,7 +154,12 @@ async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: s
         stream,
         slice_name,
     )
-    pages = [json.loads(row["payload"] if row["body"] is None else row["body"]) for row in rows]
+    pages = [
+        csv_rows(row["body"])
+        if (row["file_name"] or "").endswith(".zip")
+        else json.loads(row["payload"] if row["body"] is None else row["body"])
+        for row in rows
+    ]
     return {str(key) for page in pages for key in KEYS[name](page)}
 
 
@@ -225,6 +233,13 @@ async def assert_honest(stage: Stage) -> None:
         " GROUP BY marketplace_account_id, stream, slice, lane, page_number, part HAVING count(*) > 1"
     )
     assert endless == [], "a page of a watermark is stored twice"
+
+
+def csv_rows(archive: bytes) -> list[dict[str, str]]:
+    """Return the rows of the only file in a ZIP."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        (name,) = opened.namelist()
+        return list(csv.DictReader(io.StringIO(opened.read(name).decode())))
 
 
 def netted_order_ids(archive: bytes) -> list[str]:

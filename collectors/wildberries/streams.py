@@ -12,6 +12,7 @@ from collectors.wildberries.adverts import (
     PROMOTIONS,
 )
 from collectors.wildberries.buyers import CLAIMS, FEEDBACKS_OF_BUYERS, QUESTIONS
+from collectors.wildberries.csv_reports import NM_REPORT, STOCK_HISTORY
 from collectors.wildberries.goods import (
     CARDS,
     FBW_SUPPLIES,
@@ -55,6 +56,7 @@ STREAMS = (
     ORDER_FEED,
     SALES_FUNNEL,
     SALES_FUNNEL_HISTORY,
+    NM_REPORT,
     SEARCH_TEXTS,
     FBS_ORDERS,
     FBS_ORDER_STATUS,
@@ -65,6 +67,7 @@ STREAMS = (
     PRICES_OF_GOODS,
     STOCKS_WB,
     STOCKS_SELLER,
+    STOCK_HISTORY,
     SELLER_WAREHOUSES,
     WAREHOUSE_REMAINS,
     FBW_SUPPLIES,

@@ -20,7 +20,7 @@ from collectors.registry import STREAMS
 from collectors.stream import Id, IdsOf, ListedBy, Page, Snapshot, Stream, Walk, Watermark, Window
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
-from tests.oracle import KEYS
+from tests.oracle import KEYS, csv_rows
 from tests.unit.collectors.walking import Seller, cursor_after
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -173,6 +173,8 @@ CASES = {
     "wildberries/adv_clusters": by_id("wildberries/adv_clusters", 5),
     "wildberries/fbs_order_status": by_id("wildberries/fbs_order_status", 5),
     "wildberries/sales_funnel_history": by_id("wildberries/sales_funnel_history", 4),
+    "wildberries/nm_report": Case(lambda body: KEYS["wildberries/nm_report"](csv_rows(body)), page=None),
+    "wildberries/stock_history": Case(lambda body: KEYS["wildberries/stock_history"](csv_rows(body)), page=None),
     "wildberries/search_texts": by_id("wildberries/search_texts", 5),
     "ozon/products": Case(listed("result", "items", key="product_id"), page=6),
     "ozon/fbs_postings": Case(listed("postings", key="posting_number"), page=4),
