@@ -156,7 +156,7 @@ async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: s
     )
     pages = [
         csv_rows(row["body"])
-        if (row["file_name"] or "").endswith(".zip")
+        if row["body"] is not None and row["body"].startswith(b"PK")
         else json.loads(row["payload"] if row["body"] is None else row["body"])
         for row in rows
     ]

@@ -32,7 +32,7 @@ from worker.http.proxies import Proxy
 from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
-from worker.schedule import again, job_for, next_slot
+from worker.schedule import again, next_slot
 from worker.secrets import SecretUnavailable
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,6 @@ class _Run:
         self._tally = Tally(without_keys=self._without_keys)
         self._fetch: AccountFetch | None = None
         self._keys: list[str] = []
-        self._woken: list[SliceKey] = []
         self._began = time.monotonic()
 
     async def ending(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> Ending:
@@ -174,9 +173,10 @@ class _Run:
             error=ending.error,
         )
         soon = ending.next_due_at is not None and not ending.closes_requests
-        offered = [job_for(woken) for woken in self._woken]
+        now = self._resources.clock.now()
+        offered = [again(woken, now) for woken in await retry_conflicts(lambda: self._wake(ending))]
         if soon and ending.state == "active":
-            offered.append(again(key, self._resources.clock.now() + (ending.wait or timedelta(0))))
+            offered.append(again(key, now + (ending.wait or timedelta(0))))
         if offered:
             # A hint: if Redis loses it, the tick offers the slices all the same.
             with contextlib.suppress(RedisError, OSError):
@@ -243,11 +243,20 @@ class _Run:
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             ours = await end_run(session, self._lease, ending, record)
             streams = self._resources.streams[key.marketplace]
-            self._woken = await wake(session, key, streams) if ours and ending.closes_requests else []
             if ours and self._tally.walks and lists_slices(self._stream, streams.values()):
                 account = key.organization_id, key.account_id
                 await reconcile_account(session, *account, streams, self._resources.clock.now())
         return ours
+
+    async def _wake(self, ending: Ending) -> list[SliceKey]:
+        """Let go on what waited for this stream; or this one itself, if what it waited for came in the meantime."""
+        key, ids = self._lease.key, self._stream.ids
+        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and ending.wait else ()
+        streams = self._resources.streams[key.marketplace]
+        if not any(stream.ids and set(parents) & set(stream.ids.streams) for stream in streams.values()):
+            return []
+        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
+            return await wake(session, key, parents, streams)
 
     def _done(self) -> Ending:
         key = self._lease.key

@@ -50,11 +50,15 @@ WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
 
 
 _WAKE = text("""
-UPDATE collect.stream_state SET not_before = NULL
-WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
-  AND stream = ANY (CAST(:children AS text[])) AND state = 'active'
-  AND last_error = :error AND not_before > clock_timestamp()
-RETURNING stream, slice, lane
+UPDATE collect.stream_state s SET not_before = NULL
+FROM unnest(CAST(:parents AS text[]), CAST(:errors AS text[])) w (parent, error)
+WHERE s.organization_id = :organization_id AND s.marketplace_account_id = :account_id AND s.state = 'active'
+  AND s.stream = ANY (CAST(:children AS text[])) AND s.last_error = w.error AND s.not_before > clock_timestamp()
+  AND NOT EXISTS (
+    SELECT FROM collect.stream_state p
+    WHERE p.organization_id = s.organization_id AND p.marketplace_account_id = s.marketplace_account_id
+      AND p.stream = w.parent AND p.lane = 'live' AND p.state = 'active' AND p.last_success_at IS NULL)
+RETURNING s.stream, s.slice, s.lane
 """)
 
 
@@ -95,12 +99,17 @@ async def read_ids(
     return found.sorted()
 
 
-async def wake(session: AsyncSession, key: SliceKey, streams: Mapping[str, Stream]) -> list[SliceKey]:
-    """Let what waits for this stream to be collected be due at once, and return it."""
-    children = [stream.name for stream in streams.values() if stream.ids and key.stream in stream.ids.streams]
-    if not children:
-        return []
-    values = {**key.columns(), "children": children, "error": _awaits(key.marketplace, key.stream)}
+async def wake(
+    session: AsyncSession, key: SliceKey, parents: Sequence[str], streams: Mapping[str, Stream]
+) -> list[SliceKey]:
+    """Let what waits for these streams be due at once, where they have been collected by now, and return it.
+
+    Whoever collects them asks for it, and whoever was put off because of them, each behind its own commit: so one of
+    the two sees what the other did.
+    """
+    children = [stream.name for stream in streams.values() if stream.ids and set(parents) & set(stream.ids.streams)]
+    errors = [_awaits(key.marketplace, parent) for parent in parents]
+    values = {**key.columns(), "children": children, "parents": list(parents), "errors": errors}
     woken = await session.execute(_WAKE, values)
     return [replace(key, stream=row.stream, slice=row.slice, lane=row.lane) for row in woken]
 
