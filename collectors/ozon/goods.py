@@ -230,7 +230,7 @@ PRODUCT_QUERIES = Stream(
     progress=Windows(
         longest=days(1),
         grain=days(1),
-        since=days(14),
+        since=days(7),
         kept=days(30),  # older days only by the week, and with Premium
         lag=days(2),  # "is computed within 1-2 days"
     ),

@@ -114,7 +114,7 @@ REALIZATION_DAY = Stream(
         longest=days(1),
         grain=days(1),
         zone=MOSCOW,
-        since=days(30),
+        since=days(14),
         kept=days(32),
         lag=hours(12),
         restated=((days(7), days(1)),),
@@ -132,7 +132,7 @@ BALANCE = Stream(
     name="balance",
     about="the balance at both ends of each day, and what made the difference",
     docs="https://docs.ozon.ru/api/seller/#operation/GetFinanceBalanceV1",
-    progress=Windows(longest=days(1), grain=days(1), since=days(30), lag=hours(3), restated=((days(7), days(1)),)),
+    progress=Windows(longest=days(1), grain=days(1), since=days(14), lag=hours(3), restated=((days(7), days(1)),)),
     paging="one answer a day",
     pages=in_one(
         post(
