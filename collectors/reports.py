@@ -53,6 +53,7 @@ class Failed:
 
 
 State = Working | Ready | NothingToTell | TooLarge | Failed
+_NOT_LISTED_YET = Working(timedelta(minutes=1))
 
 _GONE = Failed("the marketplace no longer knows it")
 
@@ -100,25 +101,64 @@ def report(
             at["report"] = envelope.read(await fetch(making.placed(create(walk, {}), walk)))["id"]
             yield Mark(at)
         answer, found = await making.asked(fetch, walk, at)
-        match found:
-            case Working(wait):
-                raise NotReady("the report is not made yet", wait=wait)
-            case TooLarge():
-                raise SplitWindow("the report covers too much time")
-            case Failed(reason):
-                failed = at.get("failed", 0) + 1
-                yield Mark({"failed": failed})  # as progress it spends no attempt: so failures are counted in it
-                if failed >= _ENOUGH_FAILED:
-                    raise RequestRefused(f"{failed} reports in a row were not made: {reason}", answer)
-                raise Later(f"the report was not made: {reason}")
-            case NothingToTell():
-                yield Page(answer=answer, records=0, cursor={}, last=True)
-            case Ready() if answer.status == 204:
-                yield Page(answer=answer, records=0, cursor={}, last=True)
-            case Ready():
-                yield Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+        yield _brought(at, answer, found)
+        _refuse_failed(at, answer, found)
 
     return pages
+
+
+def report_named_by_us(
+    create: Ask, *, named: Callable[[Walk, int], str], accepted: str, poll: Ask, state: Callable[[Answer], State | None]
+) -> Pages:
+    """The same, where it is we who give the report its id; `create` and `poll` are given {"report"}.
+
+    `named` makes the id of a walk and of the number of its reports that failed. It is kept before the report is asked
+    for, and only what `poll` does not know is created: `state` says None of that. So none is created twice, wherever a
+    worker died. `accepted` is the path of a text in the answer to `create`.
+    """
+    envelope = Envelope(accepted=(accepted, str))
+    making = _Making(poll, lambda answer: state(answer) or _NOT_LISTED_YET, None)
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        at = dict(walk.cursor or {})
+        if "report" not in at:
+            at = {**at, "report": named(walk, at.get("failed", 0))}
+            yield Mark(at)
+        if "created" not in at:
+            if state(await fetch(poll(walk, at))) is None:
+                envelope.read(await fetch(create(walk, at)))
+            at = {**at, "created": True}
+            yield Mark(at)
+        answer, found = await making.asked(fetch, walk, at)
+        yield _brought(at, answer, found)
+        _refuse_failed(at, answer, found)
+
+    return pages
+
+
+def _brought(at: Cursor, answer: Answer, found: State) -> Page | Mark:
+    """Return the page of a report that was made, or what is to be remembered of one that was not. Raises the others."""
+    match found:
+        case Working(wait):
+            raise NotReady("the report is not made yet", wait=wait)
+        case TooLarge():
+            raise SplitWindow("the report covers too much time")
+        case Failed():
+            return Mark({"failed": at.get("failed", 0) + 1})  # as progress it spends no attempt: so they are counted
+        case NothingToTell():
+            return Page(answer=answer, records=0, cursor={}, last=True)
+        case Ready() if answer.status == 204:
+            return Page(answer=answer, records=0, cursor={}, last=True)
+        case Ready():
+            return Page(answer=answer, records=None, cursor={}, last=True, file_name=file_name(answer))
+
+
+def _refuse_failed(at: Cursor, answer: Answer, found: State) -> None:
+    if isinstance(found, Failed):
+        failed = at.get("failed", 0) + 1
+        if failed >= _ENOUGH_FAILED:
+            raise RequestRefused(f"{failed} reports in a row were not made: {found.reason}", answer)
+        raise Later(f"the report was not made: {found.reason}")
 
 
 async def _fetched(fetch: Fetch, request: Request) -> tuple[Answer, bool]:

@@ -8,7 +8,7 @@ and UTC unless a name says otherwise.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Json = Any  # what msgspec makes of a JSON text; read strictly, with a type, before it is relied on
 Cursor = Mapping[str, Json]  # where a walk stands, as JSON; only the stream's own `pages` reads it
+Id = int | str  # of a record, as another stream is asked for it
 Secret = Mapping[str, str]  # a marketplace's named credentials, e.g. {"token": …}; never logged, stored or queued
 
 
@@ -165,6 +166,7 @@ class Walk:
     window: Window | None = None
     cursor: Cursor | None = None  # None at the beginning
     smaller: int = 0  # how often its pages had to be halved
+    ids: Sequence[Id] = ()  # of a stream that has `ids`: those to ask for, ascending, each once
 
     def limit(self, most: int) -> int:
         """Return how many records to ask for at once, where the API takes `most`."""
@@ -198,9 +200,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Mark:
-    """Remember `cursor` now, before going on: there is no page yet, but a restart must not begin again."""
+    """Remember `cursor` now, before going on: there is no page yet, but a restart must not begin again.
+
+    `last`: there is nothing to ask for, or nothing more, and that completes the walk.
+    """
 
     cursor: Cursor
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,6 +282,16 @@ class ListedBy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdsOf:
+    """Ids that other streams bring: `read` takes them, all numbers or all texts, from each page of their last walks."""
+
+    streams: tuple[str, ...]
+    read: Callable[[bytes], Iterable[Id]]
+    within: timedelta | None = None  # of windows and watermarks: how far back; of a snapshot it says nothing
+    of_slice: bool = False  # only from the slices that have the name of the one that asks
+
+
+@dataclass(frozen=True, kw_only=True)
 class Marketplace:
     """How one marketplace is spoken to. `api.py` of its folder builds the value."""
 
@@ -305,6 +321,7 @@ class Stream:
     buckets: tuple[Bucket, ...]
     every: timedelta  # how often it is brought up to date
     slices: tuple[str, ...] | ListedBy = ("",)
+    ids: IdsOf | None = None  # what a walk is given as `Walk.ids`; it is put off until they have been collected
     sellers: Callable[[Answer], Iterable[str]] = lambda _: ()  # whose data an answer says it holds, where it says so
     walk_max_age: timedelta = timedelta(hours=6)  # a cursor older than this is not trusted: the walk begins again
     paging: str = ""  # how it pages, in a few words, for the same tables

@@ -10,7 +10,7 @@ as the API does it. No test framework is needed: what does not hold is an Assert
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,8 @@ from collectors.stream import (
     Answer,
     Cursor,
     Fetch,
+    Id,
+    Mark,
     Page,
     Request,
     Secret,
@@ -45,11 +47,12 @@ async def assert_stream_conforms(
     stream: Stream, fetch: Fetch, *, walk: Walk | None = None, adds_up: bool = True
 ) -> None:
     """Assert that the stream ends, goes on from every page and after a kill in every request, keeps to its window,
-    brings the same in smaller pages, refuses an envelope that moved, has limits, and lets no secret out.
+    brings the same in smaller pages, refuses an envelope that moved, has limits, asks for nothing where no ids are
+    left, and lets no secret out.
 
-    `walk` says of which seller, slice and window. It should take three to ten pages: each is walked from many times.
-    Without it, see `walk_of`. `adds_up` is False where a window does not hold what its parts hold: its records sum it
-    up, or only whole months can be asked for.
+    `walk` says of which seller, slice, window and ids. It should take three to ten pages: each is walked from many
+    times. Without it, see `walk_of`. `adds_up` is False where a window does not hold what its parts hold: its records
+    sum it up, or only whole months can be asked for.
     """
     walk = walk or walk_of(stream)
     whole = await _Run(stream, fetch, walk).to_the_end()
@@ -61,16 +64,20 @@ async def assert_stream_conforms(
     await _assert_refuses_what_moved(whole)
     if isinstance(stream.progress, Windows):
         await _assert_keeps_to_its_window(whole, stream.progress, walk.span, adds_up=adds_up)
+    if stream.ids is not None:
+        await _assert_asks_for_no_more_than_its_ids(whole)
 
 
-def walk_of(stream: Stream, *, now: datetime = NOW, seller: str = "1", slice_: str | None = None) -> Walk:
+def walk_of(
+    stream: Stream, *, now: datetime = NOW, seller: str = "1", slice_: str | None = None, ids: Sequence[Id] = ()
+) -> Walk:
     """Return a walk at its beginning: of the last whole window before `now`, and the first slice ("1" if listed)."""
     progress, window = stream.progress, None
     if isinstance(progress, Windows):
         window = cell(progress, cell(progress, now - progress.lag).start - timedelta(seconds=1))
     if slice_ is None:
         slice_ = stream.slices[0] if isinstance(stream.slices, tuple) else "1"
-    return Walk(seller=seller, since=now - timedelta(days=20), now=now, slice=slice_, window=window)
+    return Walk(seller=seller, since=now - timedelta(days=20), now=now, slice=slice_, window=window, ids=ids)
 
 
 class _Killed(BaseException):
@@ -170,7 +177,7 @@ def _assert_ends(whole: _Run) -> None:
     name, steps = whole.name, whole.steps
     for step in steps:
         assert not isinstance(step, Skip), f"{name} skips an answer that it was given whole: {step.error}"
-    ends = [isinstance(step, Page) and step.last for step in steps]
+    ends = [isinstance(step, Page | Mark) and step.last for step in steps]
     assert ends.count(True) == 1, f"{name} has {ends.count(True)} last pages in {len(steps)} steps, instead of one"
     assert ends[-1], f"{name} goes on behind its last page"
     assert any(page.worth_storing for page in whole.pages), f"{name} brings nothing, so the test would prove nothing"
@@ -280,6 +287,14 @@ async def _assert_refuses(whole: _Run, walk: Walk, spoilt: Request, moved: Calla
     assert refused or not bodies, (
         f"{whole.name} takes an answer for data although its envelope moved, and must not: {bodies[0][:50]!r}"
     )
+
+
+async def _assert_asks_for_no_more_than_its_ids(whole: _Run) -> None:
+    """Let the ids be gone, or all behind the walk: that is no reason to ask for all, nor for the last ones again."""
+    for walk in (replace(whole.walk, cursor=None, ids=()), whole.walk):
+        run = await _fresh(whole, walk).to_the_end()
+        assert not run.asked, f"{whole.name} asks for {run.asked[0].path} although no id is left to ask for"
+        assert run.steps == [Mark(walk.cursor or {}, last=True)], f"{whole.name} does not end where no id is left"
 
 
 async def _assert_keeps_to_its_window(whole: _Run, progress: Windows, window: Window, *, adds_up: bool) -> None:

@@ -52,6 +52,8 @@ class OzonData:
         self.accrual_types = at_once("accrual_types", 124, money.accrual_type)
         self.realization = daily("realization", 12, money.realized, _report_day)
         self.realization_posting = daily("realization_posting", 12, money.realized_posting, _report_day)
+        self.realization_day = daily("realization_day", 3, money.realized_on_day)
+        self.balance = book(lambda day: int(day >= world.first_day), money.balance_of_day, "balance")
         self.cash_flow = book(lambda day: int(day.day in {1, 16}), money.cash_flow, "cash_flow")
         self.analytics = daily("analytics", 4, money.ordered)
 

@@ -201,3 +201,34 @@ def discounted(dice: Dice, seller: str, day: date, number: int) -> Life:
     sku = sku_of(base(seller) * 100_000_000 + number)
     text = {"SKU": sku, "Причина": dice.pick("why", ("Вскрыта упаковка", "Помят"))}
     return Life(key=str(sku), order=sku, at=moment(day, 0), born=moment(day, 0), render=lambda _: encode(text))
+
+
+def realized_on_day(dice: Dice, seller: str, day: date, number: int) -> Life:
+    """What was sold of one product on one Moscow day."""
+    begins, barcode = moscow_midnight(day), f"OZN{serial(day, number)}"
+    amount = {"amount": verbatim(f"{dice.number('amount', 200, 9000)}.10"), "quantity": dice.number("quantity", 1, 3)}
+    text = {
+        "rowNumber": number + 1,
+        "item": {"sku": sku_of(base(seller) * 100_000_000 + number), "barcode": barcode},
+        "commission_ratio": verbatim("0.12"),
+        "delivery_commission": amount,
+        "return_commission": None,
+    }
+    return Life(key=barcode, order=number, at=begins, born=begins, render=lambda _: encode(text))
+
+
+def balance_of_day(dice: Dice, seller: str, day: date, number: int) -> Life:
+    del number
+    closing = verbatim(f"{base(seller)}{day.toordinal()}.5")
+
+    def money(value: object) -> dict[str, object]:
+        return {"currency_code": "RUB", "value": value}
+
+    accrued = money(dice.number("accrued", -900, 9000))
+    total = {"opening_balance": money(0), "closing_balance": money(closing), "accrued": accrued, "payments": []}
+    text = {
+        "cashflows": {"sales": {"amount": accrued}, "returns": {"amount": money(0)}, "services": []},
+        "total": total,
+    }
+    key, begins = f"{base(seller)}{day.toordinal()}.5", moment(day, 0)
+    return Life(key=key, order=day.toordinal(), at=begins, born=begins, render=lambda _: encode(text))

@@ -39,6 +39,9 @@ class Goods:
     def in_stores(self, seller: str, now: datetime) -> list[Record]:
         return [_told(seller, good, _store_text, self._store(seller, good)) for good in self._seen(seller, now)]
 
+    def skus(self, seller: str, now: datetime) -> list[Record]:
+        return [_told(seller, good, _sku_text, self._store(seller, good)) for good in self._seen(seller, now)]
+
     def cards(self, seller: str, now: datetime) -> list[Record]:
         return [_told(seller, good, _card_text) for good in self._seen(seller, now)]
 
@@ -140,6 +143,22 @@ def _store_text(seller: str, record: Record) -> bytes:
     dice = _dice(seller, record)
     status = "ARCHIVED" if _archived(record) else dice.pick(f"status {record.state}", STATUSES)
     return encode({"offerId": record.key, "basicPrice": _price(dice, record), "status": status})
+
+
+def _sku_text(seller: str, record: Record) -> bytes:
+    dice = _dice(seller, record)
+    tariff = {"type": "AGENCY_COMMISSION", "amount": verbatim(f"{dice.number('fee', 1, 90)}.50"), "currency": "RUR"}
+    return encode(
+        {
+            "shopSku": record.key,
+            "marketSku": dice.number("sku", 10**9, 10**11),
+            "name": dice.pick("name", GOODS),
+            "price": dice.number("price", 200, 9000),
+            "categoryId": dice.number("category", 1000, 9999),
+            "weightDimensions": {"length": verbatim("65.50"), "width": 50, "height": 20, "weight": verbatim("1.001")},
+            "tariffs": [{**tariff, "parameters": [{"name": "percent", "value": "13"}]}],
+        }
+    )
 
 
 def _card_text(seller: str, record: Record) -> bytes:

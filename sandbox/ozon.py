@@ -8,6 +8,7 @@ from math import ceil
 from sandbox import ozon_adverts as adverts
 from sandbox import ozon_goods as goods
 from sandbox import ozon_money as money
+from sandbox import ozon_named as named
 from sandbox import ozon_orders as orders
 from sandbox.credentials import BadCredentialError, Issuer
 from sandbox.data_ozon import OzonData
@@ -43,8 +44,8 @@ class Ozon:
 
     def __init__(self, world: World, issuer: Issuer, rate_scale: float, report_polls: int = 2) -> None:
         data = OzonData(world)
-        answers = goods.methods(data) | orders.methods(data) | money.methods(data)
-        paths = goods.PATHS | orders.PATHS | money.PATHS
+        answers = goods.methods(data) | orders.methods(data) | money.methods(data) | named.methods(data)
+        paths = goods.PATHS | orders.PATHS | money.PATHS | named.PATHS
         reports = Reports(data, NAME, HOST, polls=report_polls)
         self.adverts = Adverts(world, issuer, rate_scale, polls=report_polls)
         self.endpoints: tuple[Endpoint, ...] = (
@@ -58,6 +59,7 @@ class Ozon:
             **goods.streams(data),
             **orders.streams(data),
             **money.streams(data),
+            **named.streams(data),
             **reports.streams,
             **self.adverts.streams,
         }

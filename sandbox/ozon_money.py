@@ -8,7 +8,7 @@ from sandbox.data_ozon import OzonData
 from sandbox.data_ozon_money import REPORT_DAY
 from sandbox.marketplace import Stream, created
 from sandbox.ozon_pages import offset_page, period, whole, within
-from sandbox.records import Book, Record, array, encode
+from sandbox.records import MOSCOW, Book, Record, array, encode
 from sandbox.wire import Call, Invalid, Refused, Reply, reply, seal, unseal
 
 PATHS = {
@@ -16,6 +16,8 @@ PATHS = {
     "accrual_types": "/v1/finance/accrual/types",
     "realization": "/v2/finance/realization",
     "realization_posting": "/v1/finance/realization/posting",
+    "realization_day": "/v1/finance/realization/by-day",
+    "balance": "/v1/finance/balance",
     "cash_flow": "/v1/finance/cash-flow-statement/list",
     "analytics": "/v1/analytics/data",
 }
@@ -26,6 +28,7 @@ FIRST_ACCRUALS = date(2022, 1, 1)
 FIRST_REALIZATION = date(2023, 8, 1)
 ANALYTICS_KEPT = timedelta(days=92)
 DETAILS = b'{"payments":[],"begin_balance_amount":0,"end_balance_amount":0}'
+DAYS_REALIZED = 32
 METRICS_OF_ALL = ["revenue", "ordered_units"]
 """Without Premium Plus a seller has no others."""
 
@@ -36,6 +39,8 @@ def methods(data: OzonData) -> dict[str, partial[Reply]]:
         "accrual_types": partial(whole, data.accrual_types, "accrual_types"),
         "realization": partial(realization, data),
         "realization_posting": partial(realization_by_posting, data),
+        "realization_day": partial(realization_of_day, data),
+        "balance": partial(balance, data),
         "cash_flow": partial(cash_flow, data),
         "analytics": partial(analytics, data),
     }
@@ -50,6 +55,8 @@ def streams(data: OzonData) -> Mapping[str, Stream]:
         "accrual_types": Stream(lambda seller, now: list(data.accrual_types.seen(seller, now)), None),
         "realization": of_time(data.realization),
         "realization_posting": of_time(data.realization_posting),
+        "realization_day": of_time(data.realization_day),
+        "balance": of_time(data.balance),
         "cash_flow": of_time(data.cash_flow),
         "analytics": of_time(data.analytics),
     }
@@ -105,6 +112,26 @@ def _realized(book: Book, call: Call) -> tuple[date, list[Record]]:
     if call.now.date() < ready:
         raise Refused(reply({"code": 5, "message": "report not found", "details": []}, 404))
     return month, list(book.seen(call.seller, call.now, ready, ready))
+
+
+def realization_of_day(data: OzonData, call: Call) -> Reply:
+    body = call.body
+    body.only("day", "month", "year")
+    year, month = body.integer("year", low=2000, high=2100), body.integer("month", low=1, high=12)
+    day = date(year, month, body.integer("day", low=1, high=31))
+    if (call.now.astimezone(MOSCOW).date() - day).days > DAYS_REALIZED:
+        raise Invalid(f"only the last {DAYS_REALIZED} days")
+    rows = list(data.realization_day.seen(call.seller, call.now, day, day))
+    return Reply(200, b'{"rows":%b}' % array(rows), records=len(rows))
+
+
+def balance(data: OzonData, call: Call) -> Reply:
+    call.body.only("date_from", "date_to")
+    first, last = call.body.day("date_from"), call.body.day("date_to")
+    if first != last:
+        raise Invalid("the sandbox plays the balance of single days")
+    (row,) = data.balance.seen(call.seller, call.now, first, last)
+    return Reply(200, row.text, records=1)
 
 
 def cash_flow(data: OzonData, call: Call) -> Reply:

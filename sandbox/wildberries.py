@@ -14,9 +14,11 @@ from sandbox.marketplace import Admission, Stream
 from sandbox.records import World, zulu
 from sandbox.wildberries_adverts import ADVERT, Adverts
 from sandbox.wildberries_buyers import RETURNS, Buyers
+from sandbox.wildberries_csv import CsvReports
 from sandbox.wildberries_goods import SUPPLIES, Goods
 from sandbox.wildberries_methods import HOSTS, endpoints, streams
 from sandbox.wildberries_money import Money
+from sandbox.wildberries_named import Named
 from sandbox.wildberries_sales import MARKET, Sales
 from sandbox.wildberries_shop import CALENDAR, DOCUMENTS, Shop
 from sandbox.wildberries_tasks import Tasks
@@ -55,6 +57,13 @@ LIMITS: Mapping[str, tuple[float, int]] = {
     "fin_reports": (60, 1),
     "campaigns": (0.2, 5),
     "campaign_info": (0.2, 5),
+    "adv_stats": (20, 1),
+    "adv_clusters": (6, 20),
+    "sales_funnel_history": (20, 3),
+    "search_texts": (20, 3),
+    "nm_report/create": (20, 3),
+    "nm_report/status": (20, 3),
+    "nm_report/file": (20, 3),
     "adv_spend": (1, 5),
     "feedbacks": (1 / 3, 6),
     "claims": (3, 10),
@@ -72,6 +81,7 @@ LIMITS: Mapping[str, tuple[float, int]] = {
 SHARED: Mapping[str, str] = {
     "questions": "feedbacks",
     "fbs_orders": "fbs",
+    "fbs_order_status": "fbs",
     "fbs_supplies": "fbs",
     "cards_trash": "cards",
 }
@@ -123,14 +133,17 @@ class Wildberries:
         data = WildberriesData(world)
         repeat = orders_end == "repeat"
         tasks = Tasks(world, _no_task, polls=report_polls)
+        sales, adverts = Sales(world, repeat_boundary=repeat), Adverts(world)
         others = (
-            Sales(world, repeat_boundary=repeat),
+            sales,
             Goods(world),
             Money(world),
-            Adverts(world),
+            adverts,
+            Named(adverts, sales),
             Buyers(world),
             Shop(world),
             tasks,
+            CsvReports(sales, _no_task, polls=report_polls),
         )
         self.endpoints = (
             *endpoints(data, repeat_boundary=repeat),
@@ -181,7 +194,7 @@ class Wildberries:
         match endpoint.stream:
             case "orders" | "sales":
                 return reply({"errors": [message]}, 400)
-            case "fbs_orders" | "fbs_supplies":
+            case "fbs_orders" | "fbs_order_status" | "fbs_supplies":
                 return reply({"code": "IncorrectParameter", "message": message}, 400)
             case "adv_spend":
                 return Reply(400, message.encode(), "text/plain; charset=utf-8")

@@ -40,8 +40,8 @@ class Adverts:
     def count(self, call: Call) -> Reply:
         """Ids by status; a seller without campaigns has null."""
         call.query.only()
-        rows = sorted(all_rows(self.campaigns, call), key=_status)
-        groups = [_group(status, found) for status, found in groupby(rows, key=_status)]
+        rows = sorted(all_rows(self.campaigns, call), key=status_of)
+        groups = [_group(status, found) for status, found in groupby(rows, key=status_of)]
         return reply({"adverts": groups or None, "all": len(rows)}, records=len(rows))
 
     def info(self, call: Call) -> Reply:
@@ -53,7 +53,7 @@ class Adverts:
         return whole(of_days(self.spend, call, call.query, names=("from", "to"), longest=31))
 
 
-def _status(row: Record) -> int:
+def status_of(row: Record) -> int:
     return STATUSES[min(row.state, 3)]
 
 
@@ -96,7 +96,7 @@ def _campaign_text(dice: Dice, nm: int, campaign: int, record: Record) -> bytes:
                 "placements": {"search": True, "recommendations": False},
             },
             "restrictions": {"can_change_nms": True},
-            "status": _status(record),
+            "status": status_of(record),
             "timestamps": times,
         }
     )

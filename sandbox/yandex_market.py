@@ -30,6 +30,7 @@ QUOTAS: Mapping[str, tuple[int, float, bool]] = {
     "supply_requests": (1000, 3600, False),
     "offers": (100, 60, False),
     "campaign_offers": (1000, 60, False),
+    "sku_stats": (2000, 60, True),
     "offer_cards": (100, 60, False),
     "stocks": (100_000, 60, True),
     "stocks_v3": (500, 60, False),

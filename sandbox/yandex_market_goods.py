@@ -23,6 +23,7 @@ def goods_endpoints(goods: Goods) -> tuple[Endpoint, ...]:
             "offers", "POST", f"{BUSINESS}/offer-mappings", "offerMappings", methods.offers, 100, 50, truncates=True
         ),
         Listing("campaign_offers", "POST", f"{CAMPAIGN}/offers", "offers", methods.in_store, 200, 100),
+        Listing("sku_stats", "POST", f"{CAMPAIGN}/stats/skus", "shopSkus", methods.skus),
         Listing("offer_cards", "POST", f"{BUSINESS}/offer-cards", "offerCards", methods.cards, 200, 100),
         Listing("stocks_v3", "POST", f"{v3}/offers/stocks", "offers", methods.own_stocks, 100, 50, truncates=True),
         Listing("warehouses", "POST", f"{v3}/warehouses", "warehouses", methods.own_warehouses, 30, 15),
@@ -38,6 +39,7 @@ def goods_streams(goods: Goods) -> Mapping[str, Stream]:
     return {
         "offers": Stream(goods.offers, None),
         "campaign_offers": Stream(goods.in_stores, None),
+        "sku_stats": Stream(goods.skus, None),
         "offer_cards": Stream(goods.cards, None),
         "stocks": Stream(goods.stocks_by_warehouse, None),
         "stocks_v3": Stream(goods.stocks_of_warehouses, None),
@@ -62,6 +64,13 @@ class _Methods:
     def in_store(self, call: Call) -> list[Record]:
         call.body.only()
         return _of_store(self._goods.in_stores(call.seller, call.now), call)
+
+    def skus(self, call: Call) -> list[Record]:
+        call.body.only("shopSkus")
+        wanted = call.body.items("shopSkus", str)
+        if not 0 < len(wanted) <= 500:
+            raise Invalid("shopSkus: size must be between 1 and 500")
+        return [row for row in _of_store(self._goods.skus(call.seller, call.now), call) if row.key in wanted]
 
     def cards(self, call: Call) -> list[Record]:
         call.body.only()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ import pytest
 from sqlalchemy import text
 
 from collectors.registry import STREAMS
-from collectors.stream import ListedBy
+from collectors.stream import ListedBy, Stream
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
 from tests.servers import Database
@@ -257,7 +258,12 @@ def reports(marketplace: str) -> set[str]:
 
 
 def every_stream(marketplace: str) -> list[str]:
-    """Every stream, those that list the slices of others first."""
+    """Every stream, behind those that list its slices and those that bring its ids."""
     streams = STREAMS[marketplace]
-    lists = {stream.slices.stream for stream in streams.values() if isinstance(stream.slices, ListedBy)}
-    return sorted(streams, key=lambda name: name not in lists)
+    return list(TopologicalSorter({name: brought_by(streams[name]) for name in sorted(streams)}).static_order())
+
+
+def brought_by(stream: Stream) -> set[str]:
+    """Return the streams that a stream needs first."""
+    lists = {stream.slices.stream} if isinstance(stream.slices, ListedBy) else set()
+    return lists | set(stream.ids.streams if stream.ids else ())

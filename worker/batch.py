@@ -50,7 +50,9 @@ class Batch:
         """
         if isinstance(step, Mark):
             self.move(msgspec.structs.replace(self.position, cursor=dict(step.cursor)))
-            return False
+            if step.last:
+                self._end(self.position.walk)
+            return step.last
         row = page_row(step, self.position.page_number)
         walk = None if self.position.walk is None else _further(self.position.walk, step)
         trail = trail_behind(step, self.position, walk, digest=row.sha256)
@@ -85,14 +87,18 @@ class Batch:
 
     def _move_behind(self, page: Page, walk: OpenWalk | None, trail: Trail) -> None:
         if walk is not None and page.last:
-            self.ended = walk
-            self.move(Position(parts=self.position.parts_without(walk.window)))
+            self._end(walk)
             return
         here = msgspec.structs.replace(self.position, cursor=dict(page.cursor), walk=walk, trail=trail)
         if walk is None:
             smaller = 0 if page.last else here.smaller
             here = msgspec.structs.replace(here, pages=here.pages + page.worth_storing, smaller=smaller)
         self.move(here)
+
+    def _end(self, walk: OpenWalk | None) -> None:
+        if walk is not None:
+            self.ended = walk
+            self.move(Position(parts=self.position.parts_without(walk.window)))
 
     def _is_settled(self, walk: OpenWalk) -> bool:
         progress = self._stream.progress

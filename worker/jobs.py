@@ -22,6 +22,7 @@ from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
 from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
+from worker.db.ids import wake
 from worker.db.partitions import with_months
 from worker.db.progress import Lease, LeaseLost, SliceKey, take_lease
 from worker.db.reconcile import lists_slices, reconcile_account
@@ -186,11 +187,14 @@ class _Run:
             error=ending.error,
         )
         soon = ending.next_due_at is not None and not ending.closes_requests
+        now = self._resources.clock.now()
+        offered = [again(woken, now) for woken in await retry_conflicts(lambda: self._wake(ending))]
         if soon and ending.state == "active":
-            # A hint: if Redis loses it, the tick offers the slice all the same.
-            at = self._resources.clock.now() + (ending.wait or timedelta(0))
+            offered.append(again(key, now + (ending.wait or timedelta(0))))
+        if offered:
+            # A hint: if Redis loses it, the tick offers the slices all the same.
             with contextlib.suppress(RedisError, OSError):
-                await offer(self._resources.redis, [again(key, at)])
+                await offer(self._resources.redis, offered)
 
     async def _collect(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> None:
         secret = await self._secret()
@@ -231,6 +235,16 @@ class _Run:
                 account = key.organization_id, key.account_id
                 await reconcile_account(session, *account, streams, self._resources.clock.now())
         return ours
+
+    async def _wake(self, ending: Ending) -> list[SliceKey]:
+        """Let go on what waited for this stream; or this one itself, if what it waited for came in the meantime."""
+        key, ids = self._lease.key, self._stream.ids
+        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and ending.wait else ()
+        streams = self._resources.streams[key.marketplace]
+        if not any(stream.ids and set(parents) & set(stream.ids.streams) for stream in streams.values()):
+            return []
+        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
+            return await wake(session, key, parents, streams)
 
     def _done(self) -> Ending:
         key = self._lease.key

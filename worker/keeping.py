@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,9 +13,10 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from collectors.errors import AskLess, Later, Malformed, SmallerPage, SplitWindow, Unacceptable
-from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Windows
+from collectors.stream import Answer, Id, Page, Skip, Step, Stream, Walk, Window, Windows
 from worker.batch import Batch
 from worker.db.endings import sayable
+from worker.db.ids import read_ids
 from worker.db.partitions import with_months
 from worker.db.payloads import Written
 from worker.db.position import EarlierWalk, OpenWalk, Position
@@ -68,6 +69,7 @@ class Keeping:
         self._tally = tally
         self._batch = Batch(stream, lease.position)
         self._since = lease.taken_at
+        self._ids: Sequence[Id] | None = None  # read once in a run
         self._windows_left = 0
         self._refused: Unacceptable | None = None  # the first answer because of which a walk stays incomplete
 
@@ -86,6 +88,8 @@ class Keeping:
         )
         # A connection that is lost here, between two walks, must cost no more than one that is lost in a commit.
         self._since, earlier = await retry_conflicts(lambda: self._look_up(window, begins=not goes_on))
+        if self._ids is None:
+            self._ids = await retry_conflicts(self._read_ids)
         if goes_on:
             return
         too_old = under_way is not None and not resumable(self.stream, under_way, now)
@@ -98,7 +102,8 @@ class Keeping:
     def asked(self, seller: str) -> Walk:
         """Say what the stream is to read, from where the walk stands."""
         now = self._resources.clock.now()
-        return asked(self._batch.position, self._lease.key, seller=seller, since=self._since, now=now)
+        position, ids = self._batch.position, self._ids or ()
+        return asked(position, self._lease.key, seller=seller, since=self._since, now=now, ids=ids)
 
     def add(self, step: Step) -> bool:
         """Take a page into the batch, and the position behind it; tell whether it is the walk's last."""
@@ -182,6 +187,14 @@ class Keeping:
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             since = await wanted_from(session, key) or self._resources.clock.now()
             return since, await earlier_walk(session, key, window) if begins else None
+
+    async def _read_ids(self) -> Sequence[Id]:
+        key, resources = self._lease.key, self._resources
+        if self.stream.ids is None:
+            return ()
+        async with tenant_transaction(resources.sessions, key.organization_id) as session:
+            streams = resources.streams[key.marketplace]
+            return await read_ids(session, key, self.stream, streams, resources.clock.now())
 
     async def _commit_once(self) -> Written:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}

@@ -17,6 +17,7 @@ from collectors.stream import Answer, Mark, Page, Request, Skip, Stream, Walk, W
 from worker.batch import Batch
 from worker.db.administration import NotPossible
 from worker.db.endings import sayable
+from worker.db.ids import read_ids
 from worker.db.position import Position, decode
 from worker.db.progress import Lease, SliceKey, earlier_walk, take_lease_over, wanted_from
 from worker.db.quarantine import Row, find_undecided, key_of, mark_replayed
@@ -51,8 +52,9 @@ async def replay(
         raise NotPossible(f"{key} is being collected, or no longer collected: try again in a minute")
     batch = Batch(stream, await _position(session, lease, decode(row["position"])))
     since = await wanted_from(session, key) or lease.taken_at
-    walk = asked(batch.position, key, seller=row["seller"], since=since, now=lease.taken_at)
     try:
+        ids = await read_ids(session, key, stream, streams[key.marketplace], lease.taken_at)
+        walk = asked(batch.position, key, seller=row["seller"], since=since, now=lease.taken_at, ids=ids)
         step = await _step(stream, walk, row)
         batch.add(step)
     except CollectError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.errors import SplitWindow
-from collectors.stream import Stream, Walk, Watermark, Window, Windows
+from collectors.stream import Id, Stream, Walk, Watermark, Window, Windows
 from collectors.windows import due, horizon, in_two, missing
 from worker.db.position import OpenWalk, Position
 from worker.db.progress import Lease, SliceKey, gaps, unsettled
@@ -53,7 +54,9 @@ def is_endless(stream: Stream, window: Window | None) -> bool:
     return isinstance(stream.progress, Watermark) and window is None
 
 
-def asked(position: Position, key: SliceKey, *, seller: str, since: datetime, now: datetime) -> Walk:
+def asked(
+    position: Position, key: SliceKey, *, seller: str, since: datetime, now: datetime, ids: Sequence[Id] = ()
+) -> Walk:
     """Say what a stream is to read next, where a slice stands here."""
     walk = position.walk
     return Walk(
@@ -65,6 +68,7 @@ def asked(position: Position, key: SliceKey, *, seller: str, since: datetime, no
         window=None if walk is None or walk.window is None else Window(*walk.window),
         cursor=position.cursor,
         smaller=position.smaller,
+        ids=ids,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collectors.fanout import by_ids
 from collectors.ozon.api import OZON, SELLER
+from collectors.ozon.listed import PRODUCT_IDS, SKUS, warehouse_ids
+from collectors.ozon.times import last_moment, rfc3339
 from collectors.paging import by_cursor, in_one, post
-from collectors.stream import Snapshot, Stream
+from collectors.stream import ListedBy, Snapshot, Stream, Windows
 from collectors.windows import days, hours
 
 PRODUCTS = Stream(
@@ -28,6 +31,23 @@ PRODUCTS = Stream(
         rows="result.items",
         following="result.last_id",
         total="result.total",
+    ),
+    buckets=(),
+    every=hours(6),
+)
+
+PRODUCT_INFO = Stream(
+    marketplace=OZON,
+    name="product_info",
+    about="cards of all products: prices, statuses, errors, and their SKUs",
+    docs="https://docs.ozon.ru/api/seller/#operation/ProductAPI_GetProductInfoList",
+    progress=Snapshot(),
+    ids=PRODUCT_IDS,
+    paging="ids of products, 1000 at a time",
+    pages=by_ids(
+        post(SELLER, "/v3/product/info/list", lambda _, at: {"product_id": [str(one) for one in at["ids"]]}),
+        rows="items",
+        size=1000,
     ),
     buckets=(),
     every=hours(6),
@@ -101,6 +121,50 @@ STOCKS_FBS = Stream(
     every=hours(1),
 )
 
+STOCKS_FBS_WH = Stream(
+    marketplace=OZON,
+    name="stocks_fbs_wh",
+    about="stocks in each of the seller's own warehouses",
+    docs="https://docs.ozon.ru/api/seller/#operation/ProductInfoWarehouseStocks",
+    slices=ListedBy(stream="warehouses", read=warehouse_ids),
+    progress=Snapshot(),
+    paging="cursor while has_next",
+    pages=by_cursor(
+        post(
+            SELLER,
+            "/v1/product/info/warehouse/stocks",
+            lambda walk, at: {
+                "warehouse_id": int(walk.slice),
+                "cursor": at["cursor"] or None,
+                "limit": walk.limit(1000),
+            },
+        ),
+        rows="stocks",
+        following="cursor",
+        more="has_next",
+    ),
+    buckets=(),
+    every=hours(1),
+    priority=2,
+)
+
+STOCKS_FBO = Stream(
+    marketplace=OZON,
+    name="stocks_fbo",
+    about="stocks at Ozon by cluster and warehouse, with how long they last",
+    docs="https://docs.ozon.ru/api/seller/#operation/AnalyticsAPI_AnalyticsStocks",
+    progress=Snapshot(),
+    ids=SKUS,
+    paging="SKUs of product_info, 100 at a time",
+    pages=by_ids(
+        post(SELLER, "/v1/analytics/stocks", lambda _, at: {"skus": [str(one) for one in at["ids"]]}),
+        rows="items",
+        size=100,
+    ),
+    buckets=(),
+    every=hours(6),
+)
+
 STOCKS_FBO_WH = Stream(
     marketplace=OZON,
     name="stocks_fbo_wh",
@@ -155,5 +219,40 @@ FBO_WAREHOUSES = Stream(
     pages=in_one(post(SELLER, "/v1/warehouse/ozon/list"), rows="warehouses"),
     buckets=(),
     every=days(1),
+    priority=3,
+)
+
+PRODUCT_QUERIES = Stream(
+    marketplace=OZON,
+    name="product_queries",
+    about="how often each product was searched for and seen, by day",
+    docs="https://docs.ozon.ru/api/seller/#operation/AnalyticsAPI_AnalyticsProductQueries",
+    progress=Windows(
+        longest=days(1),
+        grain=days(1),
+        since=days(7),
+        kept=days(30),  # older days only by the week, and with Premium
+        lag=days(2),  # "is computed within 1-2 days"
+    ),
+    ids=SKUS,
+    paging="SKUs of product_info, 1000 at a time",
+    pages=by_ids(
+        post(
+            SELLER,
+            "/v1/analytics/product-queries",
+            lambda walk, at: {
+                "date_from": rfc3339(walk.span.start),
+                "date_to": last_moment(walk.span.end),
+                "page": 0,
+                "page_size": 1000,  # the largest, and as many as the products that are asked for
+                "skus": [str(one) for one in at["ids"]],
+            },
+        ),
+        rows="items",
+        size=1000,
+    ),
+    buckets=(),
+    every=days(1),
+    needs="Premium, for all of its figures",
     priority=3,
 )

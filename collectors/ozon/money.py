@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from collectors.fanout import by_ids
 from collectors.ozon.api import OZON, SELLER
-from collectors.ozon.times import day, last_day, last_moment, month, rfc3339
+from collectors.ozon.listed import POSTING_NUMBERS
+from collectors.ozon.times import day, last_day, last_moment, month, moscow_day, rfc3339
 from collectors.paging import by_cursor, by_offset, in_one, post
 from collectors.stream import Bucket, Rate, Snapshot, Stream, Windows
 from collectors.windows import MOSCOW, days, hours, minutes
@@ -50,6 +52,24 @@ ACCRUAL_TYPES = Stream(
     every=days(1),
 )
 
+ACCRUALS_POSTINGS = Stream(
+    marketplace=OZON,
+    name="accruals_postings",
+    about="accruals of each posting of the last 60 days, so far",
+    docs="https://docs.ozon.ru/api/seller/#operation/GetFinanceAccrualPostings",
+    progress=Snapshot(),
+    ids=POSTING_NUMBERS,
+    paging="numbers of fbs_postings and fbo_postings, 200 at a time",
+    pages=by_ids(
+        post(SELLER, "/v1/finance/accrual/postings", lambda _, at: {"posting_numbers": at["ids"]}),
+        rows="posting_accruals",
+        size=200,
+    ),
+    buckets=(),
+    every=days(1),
+    priority=2,
+)
+
 _MONTHLY = Windows(
     longest="month",
     grain="month",
@@ -85,6 +105,48 @@ REALIZATION_POSTING = Stream(
     every=days(1),
     needs="a contract with Ozon in Russia",
     priority=2,
+)
+
+REALIZATION_DAY = Stream(
+    marketplace=OZON,
+    name="realization_day",
+    about="what was sold and returned on each day",
+    docs="https://docs.ozon.ru/api/seller/#operation/FinanceAPI_GetRealizationByDayReportV1",
+    progress=Windows(
+        longest=days(1),
+        grain=days(1),
+        zone=MOSCOW,
+        since=days(14),
+        kept=days(32),
+        lag=hours(12),
+        restated=((days(7), days(1)),),
+    ),
+    paging="one answer a day",
+    pages=in_one(post(SELLER, "/v1/finance/realization/by-day", moscow_day), rows="rows"),
+    buckets=(),
+    every=days(1),
+    needs="Premium Plus",
+    priority=3,
+)
+
+BALANCE = Stream(
+    marketplace=OZON,
+    name="balance",
+    about="the balance at both ends of each day, and what made the difference",
+    docs="https://docs.ozon.ru/api/seller/#operation/GetFinanceBalanceV1",
+    progress=Windows(longest=days(1), grain=days(1), since=days(14), lag=hours(3), restated=((days(7), days(1)),)),
+    paging="one answer a day",
+    pages=in_one(
+        post(
+            SELLER,
+            "/v1/finance/balance",
+            lambda walk, _: {"date_from": day(walk.span.start), "date_to": last_day(walk.span.end)},  # inclusive
+        ),
+        holds="total",
+    ),
+    buckets=(),
+    every=days(1),
+    priority=3,
 )
 
 CASH_FLOW = Stream(

@@ -35,3 +35,9 @@ def moscow_days(walk: Walk) -> dict[str, str]:
     """Tell the first and the last day of the window, as they are in Moscow."""
     first, last = walk.span.start.astimezone(MOSCOW), (walk.span.end - timedelta(days=1)).astimezone(MOSCOW)
     return {"dateFrom": first.date().isoformat(), "dateTo": last.date().isoformat()}
+
+
+def moscow_day(walk: Walk, _: Cursor) -> dict[str, Json]:
+    """Tell the day with which the window begins."""
+    first = walk.span.start.astimezone(MOSCOW)
+    return {"day": first.day, "month": first.month, "year": first.year}

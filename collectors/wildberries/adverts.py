@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collectors.paging import at_once, by_offset, get
+from collectors.fanout import by_ids
+from collectors.paging import at_once, by_offset, get, post
 from collectors.stream import Snapshot, Stream, Walk, Windows
 from collectors.wildberries.api import ADVERT, CALENDAR, WILDBERRIES, limit
+from collectors.wildberries.listed import CAMPAIGN_IDS, CAMPAIGNS_WITH_GOODS, pair
 from collectors.wildberries.times import moscow_day
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
@@ -37,6 +39,65 @@ CAMPAIGN_INFO = Stream(
     buckets=(limit("campaign_info", every=seconds(0.2), burst=5, base=hours(1)),),
     every=hours(6),
     needs="promotion",
+)
+
+# Clicks are checked, and orders of the days before still come in.
+_STATISTICS = Windows(
+    longest=days(7),  # at most 31
+    grain=days(1),
+    zone=MOSCOW,
+    since=days(28),
+    lag=hours(1),
+    restated=((days(7), days(1)), (days(28), days(7))),
+)
+
+ADV_STATS = Stream(
+    marketplace=WILDBERRIES,
+    name="adv_stats",
+    about="views, clicks and orders of each campaign by day, platform and card",
+    docs="https://dev.wildberries.ru/openapi/promotion#tag/statistics",
+    progress=_STATISTICS,
+    ids=CAMPAIGN_IDS,
+    paging="ids of campaigns, 50 at a time",
+    pages=by_ids(
+        get(
+            ADVERT,
+            "/adv/v3/fullstats",
+            lambda walk, at: {
+                "ids": ",".join(map(str, at["ids"])),
+                "beginDate": moscow_day(walk.span.start),
+                "endDate": moscow_day(walk.span.end - days(1)),  # inclusive
+            },
+        ),
+        rows="",
+        size=50,
+    ),
+    buckets=(limit("adv_stats", every=seconds(20), burst=1, base=hours(1)),),
+    every=hours(6),
+    needs="promotion",
+)
+
+ADV_CLUSTERS = Stream(
+    marketplace=WILDBERRIES,
+    name="adv_clusters",
+    about="views, clicks and orders of each card in a campaign by day and cluster of searches",
+    docs="https://dev.wildberries.ru/openapi/promotion#tag/statistics",
+    progress=_STATISTICS,
+    ids=CAMPAIGNS_WITH_GOODS,
+    paging="campaigns and cards of campaign_info, 100 at a time",
+    pages=by_ids(
+        post(
+            ADVERT,
+            "/adv/v1/normquery/stats",
+            lambda walk, at: {**_period(walk, at), "items": [pair(one) for one in at["ids"]]},
+        ),
+        rows="items",
+        size=100,
+    ),
+    buckets=(limit("adv_clusters", every=seconds(6), burst=20, base=minutes(30)),),
+    every=hours(12),
+    needs="promotion",
+    priority=2,
 )
 
 ADV_SPEND = Stream(

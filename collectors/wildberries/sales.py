@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from collectors.fanout import by_ids
 from collectors.paging import at_once, by_cursor, by_offset, by_watermark, get, post
-from collectors.stream import Stream, Watermark, Windows
+from collectors.stream import Snapshot, Stream, Watermark, Windows
 from collectors.wildberries.api import ANALYTICS, MARKET, STATISTICS, WILDBERRIES, limit, market_limit
+from collectors.wildberries.listed import CARDS_SEEN, TASK_IDS
 from collectors.wildberries.times import last_moment, moscow, moscow_day, moscow_days, rfc3339, unix_seconds
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
@@ -144,6 +146,69 @@ SALES_FUNNEL = Stream(
     needs="analytics",
 )
 
+SALES_FUNNEL_HISTORY = Stream(
+    marketplace=WILDBERRIES,
+    name="sales_funnel_history",
+    about="the funnel of each card of the last week by day, with what was put aside",
+    docs="https://dev.wildberries.ru/openapi/analytics#tag/salesFunnel",
+    progress=Windows(longest=days(1), grain=days(1), zone=MOSCOW, since=days(5), kept=days(7), lag=hours(25)),
+    ids=CARDS_SEEN,
+    paging="cards of sales_funnel, 20 at a time",
+    pages=by_ids(
+        post(
+            ANALYTICS,
+            "/api/analytics/v3/sales-funnel/products/history",
+            lambda walk, at: {
+                "selectedPeriod": {
+                    "start": moscow_day(walk.span.start),
+                    "end": moscow_day(walk.span.end - days(1)),  # inclusive
+                },
+                "nmIds": at["ids"],
+                "skipDeletedNm": False,
+                "aggregationLevel": "day",
+            },
+        ),
+        rows="",
+        size=20,
+    ),
+    buckets=(limit("sales_funnel_history", every=seconds(20), burst=3, base=minutes(30)),),
+    every=hours(12),
+    needs="analytics",
+    priority=2,
+)
+
+SEARCH_TEXTS = Stream(
+    marketplace=WILDBERRIES,
+    name="search_texts",
+    about="the searches that led to each card most often, by day",
+    docs="https://dev.wildberries.ru/openapi/analytics#tag/searchQueriesForYourItems",
+    progress=Windows(longest=days(1), grain=days(1), zone=MOSCOW, since=days(7), kept=days(365), lag=hours(25)),
+    ids=CARDS_SEEN,
+    paging="cards of sales_funnel, 50 at a time",
+    pages=by_ids(
+        post(
+            ANALYTICS,
+            "/api/v2/search-report/product/search-texts",
+            lambda walk, at: {
+                "currentPeriod": {
+                    "start": moscow_day(walk.span.start),
+                    "end": moscow_day(walk.span.end - days(1)),  # inclusive
+                },
+                "nmIds": at["ids"],
+                "topOrderBy": "openCard",
+                "orderBy": {"field": "openCard", "mode": "desc"},
+                "limit": 30,  # of a card; 100 with a dearer tariff only
+            },
+        ),
+        rows="data.items",
+        size=50,
+    ),
+    buckets=(limit("search_texts", every=seconds(20), burst=3, base=hours(1)),),
+    every=hours(12),
+    needs="analytics, with the Jam subscription",
+    priority=3,
+)
+
 FBS_ORDERS = Stream(
     marketplace=WILDBERRIES,
     name="fbs_orders",
@@ -169,6 +234,21 @@ FBS_ORDERS = Stream(
     ),
     buckets=(market_limit("fbs"),),
     every=minutes(30),
+    needs="marketplace",
+    priority=2,
+)
+
+FBS_ORDER_STATUS = Stream(
+    marketplace=WILDBERRIES,
+    name="fbs_order_status",
+    about="where the assembly tasks of the last 30 days stand",
+    docs="https://dev.wildberries.ru/openapi/orders-fbs#tag/Sborochnye-zadaniya-FBS",
+    progress=Snapshot(),
+    ids=TASK_IDS,
+    paging="ids of fbs_orders, 1000 at a time",
+    pages=by_ids(post(MARKET, "/api/v3/orders/status", lambda _, at: {"orders": at["ids"]}), rows="orders", size=1000),
+    buckets=(market_limit("fbs"),),
+    every=hours(1),
     needs="marketplace",
     priority=2,
 )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collectors.wildberries.adverts import ADV_PAYMENTS, ADV_SPEND, CAMPAIGN_INFO, CAMPAIGNS, PROMOTIONS
+from collectors.wildberries.adverts import (
+    ADV_CLUSTERS,
+    ADV_PAYMENTS,
+    ADV_SPEND,
+    ADV_STATS,
+    CAMPAIGN_INFO,
+    CAMPAIGNS,
+    PROMOTIONS,
+)
 from collectors.wildberries.buyers import CLAIMS, FEEDBACKS_OF_BUYERS, QUESTIONS
+from collectors.wildberries.csv_reports import NM_REPORT, STOCK_HISTORY
 from collectors.wildberries.goods import (
     CARDS,
     FBW_SUPPLIES,
@@ -26,6 +35,7 @@ from collectors.wildberries.money import (
     MEASUREMENT_PENALTIES,
 )
 from collectors.wildberries.sales import (
+    FBS_ORDER_STATUS,
     FBS_ORDERS,
     ITEM_RETURNS,
     ORDER_FEED,
@@ -33,6 +43,8 @@ from collectors.wildberries.sales import (
     SALES,
     SALES_BY_DAY,
     SALES_FUNNEL,
+    SALES_FUNNEL_HISTORY,
+    SEARCH_TEXTS,
 )
 from collectors.wildberries.shop import CARDS_TRASH, FBS_SUPPLIES, SELLER_INFO
 from collectors.wildberries.tasks import ACCEPTANCE, PAID_STORAGE, WAREHOUSE_REMAINS
@@ -43,7 +55,11 @@ STREAMS = (
     SALES_BY_DAY,
     ORDER_FEED,
     SALES_FUNNEL,
+    SALES_FUNNEL_HISTORY,
+    NM_REPORT,
+    SEARCH_TEXTS,
     FBS_ORDERS,
+    FBS_ORDER_STATUS,
     FBS_SUPPLIES,
     ITEM_RETURNS,
     CARDS,
@@ -51,6 +67,7 @@ STREAMS = (
     PRICES_OF_GOODS,
     STOCKS_WB,
     STOCKS_SELLER,
+    STOCK_HISTORY,
     SELLER_WAREHOUSES,
     WAREHOUSE_REMAINS,
     FBW_SUPPLIES,
@@ -69,6 +86,8 @@ STREAMS = (
     DOCUMENTS_OF_SELLER,
     CAMPAIGNS,
     CAMPAIGN_INFO,
+    ADV_STATS,
+    ADV_CLUSTERS,
     ADV_SPEND,
     ADV_PAYMENTS,
     PROMOTIONS,

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
+from collectors.fanout import by_ids
 from collectors.paging import post
-from collectors.stream import Snapshot, Stream
+from collectors.stream import IdsOf, Snapshot, Stream
 from collectors.windows import days, hours, minutes
 from collectors.yandex_market.api import PARTNER, YANDEX_MARKET, quota, quota_of_items
 from collectors.yandex_market.paging import page_token, paged
 from collectors.yandex_market.stores import EACH_STORE, EACH_WAREHOUSE
+
+
+class _Offer(msgspec.Struct):
+    offerId: str  # noqa: N815 - the vendor's spelling
+
+
+class _Offers(msgspec.Struct):
+    offers: list[_Offer]
+
+
+class _OfferPage(msgspec.Struct):
+    result: _Offers
+
+
+def offer_ids(body: bytes) -> Iterable[str]:
+    """Read the ids of the goods that a page of `campaign_offers` lists."""
+    return [offer.offerId for offer in msgspec.json.decode(body, type=_OfferPage).result.offers]
+
 
 OFFERS = Stream(
     marketplace=YANDEX_MARKET,
@@ -52,6 +75,30 @@ CAMPAIGN_OFFERS = Stream(
     every=hours(6),
     needs="offers-and-cards-management",
     priority=2,
+)
+
+SKU_STATS = Stream(
+    marketplace=YANDEX_MARKET,
+    name="sku_stats",
+    about="goods in each store: what they weigh, where they are stored, what the Market takes for them",
+    docs="https://yandex.ru/dev/market/partner-api/doc/ru/reference/goods-stats/getGoodsStats",
+    slices=EACH_STORE,
+    progress=Snapshot(),
+    ids=IdsOf(streams=("campaign_offers",), read=offer_ids, of_slice=True),
+    paging="ids of the store's campaign_offers, 500 at a time",
+    pages=by_ids(
+        post(
+            PARTNER,
+            lambda walk, _: f"/v2/campaigns/{walk.slice}/stats/skus",
+            lambda _, at: {"shopSkus": at["ids"]},
+        ),
+        rows="result.shopSkus",
+        size=500,
+    ),
+    buckets=(quota_of_items("sku_stats", amount=2000, per=minutes(1), page=500, rows="result.shopSkus"),),
+    every=hours(12),
+    needs="offers-and-cards-management",
+    priority=3,
 )
 
 OFFER_CARDS = Stream(

@@ -9,6 +9,7 @@ from collectors.yandex_market.goods import (
     OFFERS,
     PRICES,
     PROMOS,
+    SKU_STATS,
     STOCKS,
     STOCKS_V3,
 )
@@ -31,6 +32,7 @@ STREAMS = (
     SUPPLY_REQUESTS,
     OFFERS,
     CAMPAIGN_OFFERS,
+    SKU_STATS,
     OFFER_CARDS,
     PRICES,
     STOCKS,

@@ -64,7 +64,7 @@ async def test_reports_by_a_task_are_brought_whole(stage: Stage) -> None:
     await assert_whole(stage, account, sorted(reports("wildberries")))
     walks = await stage.value("SELECT count(*) FROM collect.walk WHERE completed_at IS NOT NULL")
     asked = stage.box.requests()
-    assert sum(asked[f"wildberries/{stream}/create"] for stream in reports("wildberries")) == walks >= 8
+    assert sum(asked.get(f"wildberries/{stream}/create", 0) for stream in reports("wildberries")) == walks >= 8
 
 
 async def test_a_report_is_created_once_although_every_step_is_another_run(stage: Stage) -> None:

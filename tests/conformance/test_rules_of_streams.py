@@ -20,6 +20,7 @@ from collectors.stream import (
     Answer,
     Bucket,
     Fetch,
+    IdsOf,
     Marketplace,
     Page,
     Pages,
@@ -185,6 +186,7 @@ def nowhere(_: Walk, at: Any) -> dict[str, Any]:
 
 
 BROKEN = [
+    (replace(GOODS, ids=IdsOf(streams=("cards",), read=lambda _: ())), "/rows although no id is left to ask for"),
     (replace(GOODS, pages=pages_by(ends=False)), "test/goods does not end"),
     (replace(GOODS, pages=pages_by(cursor=lambda at: at % 30)), "the cursor {'at': 0} comes twice"),
     (replace(GOODS, pages=pages_by(cursor=lambda at: (at,))), "a cursor that JSON changes"),

@@ -21,6 +21,7 @@ ALL = [
     for name, stream in streams.items()
 ]
 WINDOWED = [param for param in ALL if isinstance(param.values[0].progress, Windows)]  # type: ignore[union-attr]
+IDS = {"adv_clusters": ("1/1",)}
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "core", "shared", "stuff"}
 
 
@@ -43,9 +44,10 @@ async def first_request(stream: Stream) -> Request:
     day = Window(NOW - timedelta(days=20), NOW - timedelta(days=19))
     window = cell(stream.progress, day.start) if isinstance(stream.progress, Windows) else None
     name = stream.slices[0] if isinstance(stream.slices, tuple) else "1"
-    walk = Walk(seller="1", since=day.start, now=NOW, slice=name, window=window)
+    walk = Walk(seller="1", since=day.start, now=NOW, slice=name, window=window, ids=IDS.get(stream.name, (1,)))
     with pytest.raises(Asked):
-        await anext(stream.pages(fetch, walk))  # type: ignore[arg-type]  # it never answers
+        async for _ in stream.pages(fetch, walk):  # type: ignore[arg-type]  # it never answers
+            pass
     return asked[0]
 
 
@@ -101,6 +103,17 @@ def test_slices_that_are_listed_come_from_a_snapshot_of_the_same_marketplace(str
         assert isinstance(lister.progress, Snapshot)
     else:
         assert len(set(stream.slices)) == len(stream.slices) > 0
+
+
+@pytest.mark.parametrize("stream", ALL)
+def test_ids_come_from_streams_of_the_same_marketplace_that_can_be_read_flat(stream: Stream) -> None:
+    for name in () if stream.ids is None else stream.ids.streams:
+        lister = find_stream(stream.marketplace.name, name)
+        assert stream.ids is not None
+        assert isinstance(lister.progress, Snapshot) or stream.ids.within is not None, (
+            f"{stream.name} would read all that {name} ever brought: say `within`"
+        )
+        assert not stream.ids.of_slice or lister.slices == stream.slices
 
 
 @pytest.mark.parametrize("stream", WINDOWED)

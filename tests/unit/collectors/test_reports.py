@@ -11,7 +11,17 @@ import pytest
 from collectors.errors import CollectError, Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import get, post
 from collectors.place import Place
-from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, file_name, report
+from collectors.reports import (
+    Failed,
+    NothingToTell,
+    Ready,
+    State,
+    TooLarge,
+    Working,
+    file_name,
+    report,
+    report_named_by_us,
+)
 from collectors.stream import Answer, Bucket, Cursor, Mark, Page, Rate, Request, Scope, Step
 from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, gathered, steps_of, walk_from
 
@@ -215,3 +225,42 @@ def test_a_file_has_the_name_the_server_gives_it_or_that_of_its_path(header: str
 async def _creates_again(step: Step) -> bool:
     _, _, script = await run([CREATED, b"working"], step.cursor)
     return [request.path for request in script.asked] == ["/create", "/info/r1"]
+
+
+NAMED = report_named_by_us(
+    post("api.test", "/create", lambda _, at: {"id": at["report"]}, repeatable=False),
+    named=lambda walk, failed: f"{walk.seller}-{failed}",
+    accepted="data",
+    poll=get("api.test", "/list", lambda _, at: {"id": at["report"]}),
+    state=lambda answer: STATES.get(answer.body),
+)
+ACCEPTED, UNKNOWN = b'{"data":"begun"}', b"unknown"
+OURS = {"report": "7-0"}
+
+
+async def test_a_report_that_we_name_is_created_if_it_is_not_known_under_the_name_that_was_kept() -> None:
+    script = Script([UNKNOWN, ACCEPTED, UNKNOWN])
+    steps, error = await gathered(NAMED, script, walk_from(None))
+    assert steps == [Mark(OURS), Mark({**OURS, "created": True})]
+    assert isinstance(error, NotReady), "it may not be listed yet"
+    assert script.said == [{"id": "7-0"}] * 3
+    assert [request.method for request in script.asked] == ["GET", "POST", "GET"]
+
+
+async def test_a_report_that_we_name_is_not_created_again_where_the_answer_to_that_was_lost() -> None:
+    script = Script([b"working", b"ready", b"PK"])
+    mark, page = await steps_of(NAMED, script, walk_from(OURS))
+    assert mark == Mark({**OURS, "created": True})
+    assert isinstance(page, Page)
+    assert [request.path for request in script.asked] == ["/list", "/list", "/made/7.zip"]
+
+
+async def test_a_report_that_failed_is_created_under_another_name() -> None:
+    steps, error = await gathered(NAMED, Script([b"failed"]), walk_from({**OURS, "created": True}))
+    assert steps == [Mark({"failed": 1})]
+    assert isinstance(error, Later)
+    script = Script([UNKNOWN, ACCEPTED, b"nothing"])
+    _, _, page = await steps_of(NAMED, script, walk_from({"failed": 1}))
+    assert script.said == [{"id": "7-1"}] * 3
+    assert isinstance(page, Page)
+    assert page.last

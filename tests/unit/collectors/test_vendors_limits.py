@@ -54,6 +54,13 @@ WILDBERRIES_PATHS = {
     "measurement_penalties": "/api/analytics/v1/measurement-penalties",
     "questions": "/api/v1/questions",
     "claims": "/api/v1/claims",
+    "adv_stats": "/adv/v3/fullstats",
+    "adv_clusters": "/adv/v1/normquery/stats",
+    "fbs_order_status": "/api/v3/orders/status",
+    "sales_funnel_history": "/api/analytics/v3/sales-funnel/products/history",
+    "search_texts": "/api/v2/search-report/product/search-texts",
+    "nm_report": "/api/v2/nm-report/downloads",
+    "stock_history": "/api/v2/nm-report/downloads",
 }
 # Came after that document: its limits stand in a text of October 2026, "1 minute | 3 requests | 20 s | 1 request".
 WILDBERRIES_LATER = {
@@ -74,6 +81,7 @@ YANDEX_MARKET_PATHS = {
     "supply_requests": "/v2/campaigns/{campaignId}/supply-requests",
     "offers": "/v2/businesses/{businessId}/offer-mappings",
     "campaign_offers": "/v2/campaigns/{campaignId}/offers",
+    "sku_stats": "/v2/campaigns/{campaignId}/stats/skus",
     "offer_cards": "/v2/businesses/{businessId}/offer-cards",
     "stocks": "/v2/campaigns/{campaignId}/offers/stocks",
     "stocks_v3": "/v3/businesses/{businessId}/offers/stocks",
@@ -86,7 +94,7 @@ YANDEX_MARKET_PATHS = {
     "quality": "/v2/businesses/{businessId}/ratings/quality",
 }
 # What the quota counts, if not requests.
-COUNTED = {"orders_stats": "orders", "prices": "offers", "stocks": "warehouses.offers.offerId"}
+COUNTED = {"orders_stats": "orders", "prices": "offers", "stocks": "warehouses.offers.offerId", "sku_stats": "shopSkus"}
 
 beside_specs = pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' documents are not beside this checkout")
 
@@ -145,7 +153,7 @@ def test_a_stream_of_yandex_market_stays_within_its_quota_and_uses_it(stream: st
 @pytest.mark.parametrize("stream", COUNTED)
 def test_what_is_booked_is_the_page_that_is_asked_for_and_two_fit_at_once(stream: str) -> None:
     bucket = own_bucket("yandex_market", stream)
-    assert bucket.most == {"orders_stats": 200, "prices": 500, "stocks": 100}[stream]
+    assert bucket.most == {"orders_stats": 200, "prices": 500, "stocks": 100, "sku_stats": 500}[stream]
     assert bucket.rate.burst > bucket.most
 
 

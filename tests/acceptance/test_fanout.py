@@ -1,0 +1,133 @@
+"""Streams that ask for the ids that other streams brought."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from collectors.fanout import by_ids
+from collectors.ozon.api import SELLER
+from collectors.paging import post
+from collectors.registry import STREAMS
+from collectors.stream import Answer, Fetch, Request, Step, Stream, Walk
+from tests.oracle import assert_honest, assert_whole
+from tests.stage import Account, Stage, run_all
+from worker.jobs import collect_slice
+from worker.queue import ready_count
+
+OZON = STREAMS["ozon"]
+NOTHING = '{"result": {"items": [], "total": 0, "last_id": ""}}'
+WALKS = "SELECT pages, superseded_at IS NOT NULL AS superseded FROM collect.walk WHERE stream = $1 ORDER BY started_at"
+
+
+class Killed(BaseException):
+    """The worker died. Nothing catches it."""
+
+
+@pytest.fixture
+async def ozon(stage: Stage) -> Account:
+    return await stage.add_account(await stage.add_organization("Sunrise"), "ozon")
+
+
+async def test_a_stream_waits_for_its_ids_without_an_attempt_and_goes_on_when_they_are_there(
+    stage: Stage, ozon: Account
+) -> None:
+    state = (
+        "SELECT attempts, last_error, coalesce(not_before > now(), false) AS waits"
+        " FROM collect.stream_state WHERE stream = 'product_info'"
+    )
+    put_off = {"attempts": 0, "last_error": "ozon/products has not been collected yet", "waits": True}
+    async with stage.resources() as resources:
+        await run_all(resources, ozon, "product_info")
+        assert dict((await stage.rows(state))[0]) == put_off
+        await collect_slice(resources, ozon.key("products", "ALL"), stopping=lambda: False)
+        assert dict((await stage.rows(state))[0]) == put_off, "the archive is not collected yet"
+        assert await ready_count(resources.redis) == 0
+        assert "ozon/product_info" not in stage.box.requests()
+        await run_all(resources, ozon, "products")
+        assert dict((await stage.rows(state))[0]) == put_off | {"waits": False}
+        assert await ready_count(resources.redis) == 1
+        await run_all(resources, ozon, "product_info")
+        await assert_whole(stage, ozon, ["products", "product_info"])
+
+
+async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+        for stream in ("products", "product_info"):
+            await run_all(resources, ozon, stream)
+        asked = stage.box.requests()["ozon/product_info"]
+        await stage.make_due()
+        stage.box.fail("ozon", "products", 200, count=2, body=NOTHING)
+        for stream in ("products", "product_info"):
+            await run_all(resources, ozon, stream)
+    assert stage.box.requests()["ozon/product_info"] == asked
+    assert [tuple(walk) for walk in await stage.rows(WALKS, "product_info")] == [(1, True), (0, False)]
+    outcomes = await stage.rows("SELECT outcome FROM collect.run WHERE stream = 'product_info' ORDER BY started_at")
+    assert [run["outcome"] for run in outcomes] == ["done", "nothing new"]
+
+
+async def test_a_page_that_does_not_tell_its_ids_is_an_error_that_names_it(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+        stage.box.fail("ozon", "products", 200, body='{"result": {"items": [{"id": 1}], "total": 1, "last_id": ""}}')
+        for stream in ("products", "product_info"):
+            await run_all(resources, ozon, stream)
+    (run,) = await stage.rows("SELECT outcome, error FROM collect.run WHERE stream = 'product_info'")
+    assert run["outcome"] == "failed"
+    assert run["error"].startswith("a page of ozon/products does not tell its ids: ")
+
+
+def cards(*, killed_in: int | None = None) -> Stream:
+    """Product cards, ten at a time; the worker dies in its run's request of that number."""
+    ten = by_ids(
+        post(SELLER, "/v3/product/info/list", lambda _, at: {"product_id": [str(one) for one in at["ids"]]}),
+        rows="items",
+        size=10,
+    )
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        left = killed_in
+
+        async def asking(request: Request) -> Answer:
+            nonlocal left
+            if left is not None and (left := left - 1) < 0:
+                raise Killed
+            return await fetch(request)
+
+        async with aclosing(ten(asking, walk)) as steps:
+            async for step in steps:
+                yield step
+
+    return replace(OZON["product_info"], pages=pages)
+
+
+async def test_ids_renewed_and_a_worker_killed_in_mid_walk_cost_and_double_nothing(stage: Stage, ozon: Account) -> None:
+    key = ozon.key("product_info")
+    async with stage.resources() as resources:
+
+        async def run(stream: Stream, *, one_page: bool = False) -> None:
+            streams = {"ozon": {**OZON, stream.name: stream}}
+            await collect_slice(replace(resources, streams=streams), key, stopping=lambda: one_page)
+
+        await run_all(resources, ozon, "products")
+        listed = set(stage.box.records("ozon", ozon.seller, "products"))
+        await run(cards(), one_page=True)
+        stage.box.clock.advance(timedelta(days=3))
+        await stage.make_due()
+        await run_all(resources, ozon, "products")
+        with pytest.raises(Killed):
+            await run(cards(killed_in=1))
+        await stage.change("UPDATE collect.stream_state SET lease_until = now()")
+        await run(cards())
+        await assert_whole(stage, ozon, ["product_info"])
+    assert set(stage.box.records("ozon", ozon.seller, "products")) > listed, "nothing was renewed"
+    requests = await stage.rows("SELECT request::text FROM raw.page WHERE stream = 'product_info'")
+    asked = Counter(one for row in requests for one in json.loads(row["request"])["body"]["product_id"])
+    assert set(asked.values()) == {1}, "an id was asked for twice"
+    assert len(requests) >= 4
+    await assert_honest(stage)

@@ -1,0 +1,152 @@
+"""The ids that a stream asks for, from the pages that other streams brought."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import groupby
+from typing import cast
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from collectors.errors import CollectError, PutOff
+from collectors.stream import Id, Stream, Watermark
+from worker.db.progress import SliceKey
+
+WAIT = timedelta(minutes=5)  # for a stream that has not been collected yet
+_PAGES_AT_ONCE = 4  # in memory
+_CLOCKS_DIFFER = timedelta(hours=1)
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+_OF_STREAMS = """
+    organization_id = :organization_id AND marketplace_account_id = :account_id
+    AND stream = ANY (CAST(:streams AS text[])) AND (CAST(:of_slice AS text) IS NULL OR slice = :of_slice)"""
+
+# What was set aside, or what the account cannot have, is not waited for: the ids of the others are all there are.
+_STANDING = text(f"""
+SELECT stream, bool_or(last_success_at IS NOT NULL) AS collected,
+    bool_or(last_success_at IS NULL AND state = 'active') AS awaited
+FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live' AND state <> 'retired'
+GROUP BY stream ORDER BY stream
+""")
+
+_BEGAN = text(f"""
+SELECT min(started_at) FROM collect.walk
+WHERE {_OF_STREAMS} AND completed_at IS NOT NULL AND superseded_at IS NULL
+  AND (time_window IS NULL OR upper(time_window) > :since)
+""")
+
+# Pages are found by the time they were fetched, which partitions need.
+_PAGES = text(f"""
+SELECT stream, payload, body FROM raw.page
+WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
+  AND CASE WHEN walk_id IS NULL THEN fetched_at >= :since ELSE time_window IS NULL OR upper(time_window) > :since END
+""")
+
+
+_WAKE = text("""
+UPDATE collect.stream_state s SET not_before = NULL
+FROM unnest(CAST(:parents AS text[]), CAST(:errors AS text[])) w (parent, error)
+WHERE s.organization_id = :organization_id AND s.marketplace_account_id = :account_id AND s.state = 'active'
+  AND s.stream = ANY (CAST(:children AS text[])) AND s.last_error = w.error AND s.not_before > clock_timestamp()
+  AND NOT EXISTS (
+    SELECT FROM collect.stream_state p
+    WHERE p.organization_id = s.organization_id AND p.marketplace_account_id = s.marketplace_account_id
+      AND p.stream = w.parent AND p.lane = 'live' AND p.state = 'active' AND p.last_success_at IS NULL)
+RETURNING s.stream, s.slice, s.lane
+""")
+
+
+async def read_ids(
+    session: AsyncSession, key: SliceKey, stream: Stream, streams: Mapping[str, Stream], now: datetime
+) -> Sequence[Id]:
+    """Return the ids that the stream asks for, ascending, each once.
+
+    `streams` are the marketplace's. Raises PutOff while one that brings the ids has not been collected yet, and
+    CollectError if one of its pages does not tell them.
+    """
+    wanted = stream.ids
+    if wanted is None:
+        return ()
+    values = {
+        **key.columns(),
+        "streams": list(wanted.streams),
+        "of_slice": key.slice if wanted.of_slice else None,
+        "since": _EVER if wanted.within is None else now - wanted.within,
+    }
+    standing = (await session.execute(_STANDING, values)).all()
+    awaited = [row.stream for row in standing if row.awaited]
+    if awaited or not any(row.collected for row in standing):
+        raise PutOff(_awaits(key.marketplace, [*awaited, *wanted.streams][0]), wait=WAIT)
+    began = (await session.execute(_BEGAN, values)).scalar_one() or now
+    if any(isinstance(streams[name].progress, Watermark) for name in wanted.streams):
+        began = min(began, values["since"])
+    found = Ids()
+    pages = await session.stream(
+        _PAGES, {**values, "fetched_since": began - _CLOCKS_DIFFER}, execution_options={"yield_per": _PAGES_AT_ONCE}
+    )
+    async for page in pages:
+        body = page.body or (page.payload or "").encode()
+        try:
+            await asyncio.to_thread(found.add, wanted.read, body)  # to sort a million takes seconds
+        except (ValueError, LookupError, TypeError) as error:
+            raise CollectError(f"a page of {key.marketplace}/{page.stream} does not tell its ids: {error}") from error
+    return found.sorted()
+
+
+async def wake(
+    session: AsyncSession, key: SliceKey, parents: Sequence[str], streams: Mapping[str, Stream]
+) -> list[SliceKey]:
+    """Let what waits for these streams be due at once, where they have been collected by now, and return it.
+
+    Whoever collects them asks for it, and whoever was put off because of them, each behind its own commit: so one of
+    the two sees what the other did.
+    """
+    children = [stream.name for stream in streams.values() if stream.ids and set(parents) & set(stream.ids.streams)]
+    errors = [_awaits(key.marketplace, parent) for parent in parents]
+    values = {**key.columns(), "children": children, "parents": list(parents), "errors": errors}
+    woken = await session.execute(_WAKE, values)
+    return [replace(key, stream=row.stream, slice=row.slice, lane=row.lane) for row in woken]
+
+
+def _awaits(marketplace: str, stream: str) -> str:
+    return f"{marketplace}/{stream} has not been collected yet"
+
+
+class Ids:
+    """Ids as they come, in little more memory than the different ones among them need: they are sorted `few` at once.
+
+    A million numbers take 8 MB, and 20 to 43 MB while they come; texts of twenty letters 75 and 85 MB.
+    """
+
+    def __init__(self, few: int = 50_000) -> None:
+        self._few = few
+        self._known: array[int] | list[str] = array("q")
+        self._new: list[Id] = []
+
+    def add(self, read: Callable[[bytes], Iterable[Id]], body: bytes) -> None:
+        self._new.extend(read(body))
+        if len(self._new) > max(self._few, len(self._known) // 2):
+            self._settle()
+
+    def sorted(self) -> Sequence[Id]:
+        self._settle()
+        return self._known
+
+    def _settle(self) -> None:
+        if not self._new:
+            return
+        new = sorted(cast("list[str]", self._new))
+        known = cast("list[str]", self._known)
+        behind = bool(known) and known[-1] < new[0]  # most lists are in the order of their ids
+        every = (one for one, _ in groupby(new if behind else merge(known, new)))
+        if behind:
+            known.extend(every)
+        else:
+            self._known = list(every) if isinstance(self._new[0], str) else array("q", cast("Iterable[int]", every))
+        self._new = []
