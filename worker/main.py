@@ -90,6 +90,8 @@ async def open_resources(
             streams=streams,
             clock=clock,
             partitions_ahead=settings.partitions_ahead,
+            organization_jobs=settings.organization_jobs,
+            account_jobs=settings.account_jobs,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         async with system_transaction(sessions) as session:

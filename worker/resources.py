@@ -24,6 +24,8 @@ class Resources:
     streams: Mapping[str, Mapping[str, Stream]] = field(repr=False)  # by marketplace and name
     clock: Clock
     partitions_ahead: int
+    organization_jobs: int  # offered or under way at a time, of one organization
+    account_jobs: int  # … of one account
     worker: str  # this process's name, for the record of runs
 
     def stream(self, marketplace: str, name: str) -> Stream | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from worker.cli import admin, collection, proxies, quarantine, reference, servers, showcase
+from worker.cli import admin, collection, pausing, proxies, quarantine, reference, servers, showcase
 from worker.cli.errors import FAILED, INTERRUPTED, PEOPLE_MEET, exit_code, sentence
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (showcase, servers, admin, proxies, collection, quarantine):
+for group in (showcase, servers, admin, proxies, collection, pausing, quarantine):
     group.register(app)
 
 

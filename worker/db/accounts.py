@@ -44,7 +44,7 @@ FROM core.proxy WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY 
 """)
 
 _PAUSE = text("""
-UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason
+UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason, paused_until = NULL
 WHERE organization_id = :organization_id AND id = :account_id
 """)
 
