@@ -86,7 +86,9 @@ async def test_a_role_that_was_made_a_member_of_a_stronger_one_is_found(database
 
 
 # Findings of pgrls that are meant. Everything else fails the test.
-EVERY_TENANT = r"\.(every_tenant|every_tenant_read|scheduling|resuming)$"  # for roles that are there to see every tenant
+EVERY_TENANT = (
+    r"\.(every_tenant|every_tenant_read|scheduling|resuming)$"  # for roles that are there to see every tenant
+)
 PARTITION = r"_y\d{4}m\d{2}$"
 MEANT = {
     "SEC001": r"^(core\.user|core\.audit|core\.proxy|collect\.bucket|collect\.pause)$",  # no tenant's: held by grants
