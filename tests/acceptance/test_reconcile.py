@@ -63,7 +63,8 @@ async def test_whatever_differs_is_mended_and_nothing_else_is_touched(stage: Sta
     assert await stage.value("SELECT state FROM collect.stream_state WHERE stream = 'gone'") == "retired"
     every = STREAMS["yandex_market"]["campaign_offers"].every
     assert (
-        await stage.value("SELECT min(\"interval\") FROM collect.stream_state WHERE stream = 'campaign_offers'") == every
+        await stage.value("SELECT min(\"interval\") FROM collect.stream_state WHERE stream = 'campaign_offers'")
+        == every
     )
 
 
@@ -92,9 +93,8 @@ async def test_a_stream_is_due_as_often_as_the_account_wants_and_new_slices_too(
     streams = STREAMS["yandex_market"]
     often, usual = timedelta(minutes=7), streams["campaign_offers"].every
     assert often < usual
-    due_in = (
-        "SELECT max(next_due_at - now()) FROM collect.stream_state WHERE stream = 'campaign_offers' AND state = 'active'"
-    )
+    of_stream = "FROM collect.stream_state WHERE stream = 'campaign_offers' AND state = 'active'"
+    due_in = f"SELECT max(next_due_at - now()) {of_stream}"
     async with stage.resources() as resources:
         await run_all(resources, yandex, "campaigns")
         async with as_admin(stage.settings) as session:
