@@ -36,12 +36,13 @@ WHERE name = :named OR id::text = lower(:named) ORDER BY id LIMIT 2
 
 _SET_STREAMS = text("UPDATE core.marketplace_account SET streams = CAST(:streams AS text[]) WHERE id = :account_id")
 
-# A shorter interval counts from now on.
+# A shorter interval counts from now on. Those that are retired keep it for when they come back.
 _SET_EVERY = text("""
 UPDATE collect.stream_state
 SET every_override = :wished, "interval" = coalesce(:wished, CAST(:usual AS interval)),
-    next_due_at = least(next_due_at, clock_timestamp() + coalesce(:wished, CAST(:usual AS interval)))
-WHERE marketplace_account_id = :account_id AND stream = :stream AND lane = 'live' AND state <> 'retired'
+    next_due_at = CASE WHEN state <> 'retired'
+        THEN least(next_due_at, clock_timestamp() + coalesce(:wished, CAST(:usual AS interval))) END
+WHERE marketplace_account_id = :account_id AND stream = :stream AND lane = 'live'
 """)
 
 _NOW = text("SELECT clock_timestamp()")
