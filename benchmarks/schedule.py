@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import structlog
 from arq import func
+from arq.typing import WorkerCoroutine
 from sqlalchemy import text
 
 from benchmarks.figures import Figure, show, timed
@@ -155,7 +156,7 @@ async def claim(resources: Resources, admin: Admin) -> list[Figure]:
         await resources.redis.flushdb()
         done = 0
 
-        async def nothing(*_: Any) -> None:
+        async def nothing(*_: Any, **__: Any) -> None:
             nonlocal done
             done += 1
 
@@ -179,7 +180,7 @@ async def contend(ground: Ground, resources: Resources, admin: Admin) -> list[Fi
     others = 0
     async with asyncpg.create_pool(ground.servers.url("postgres"), min_size=4, max_size=4) as pool:
 
-        async def job(_: object, *args: str) -> None:
+        async def job(ctx: dict[str, Any], *args: str, **options: object) -> None:  # noqa: ARG001 - as arq calls it
             nonlocal others
             organization, account, _, stream, slice_name, _ = args
             key = (organization, account, stream, slice_name)
@@ -215,9 +216,7 @@ async def contend(ground: Ground, resources: Resources, admin: Admin) -> list[Fi
     ]
 
 
-async def _at_work(
-    resources: Resources, job: Callable[..., Awaitable[None]], until: Callable[[], Awaitable[None]]
-) -> None:
+async def _at_work(resources: Resources, job: WorkerCoroutine, until: Callable[[], Awaitable[None]]) -> None:
     workers = [
         CollectorWorker(
             **worker_options(

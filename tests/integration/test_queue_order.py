@@ -65,7 +65,7 @@ async def test_a_run_that_goes_on_later_is_not_begun_before(redis: ArqRedis) -> 
 
 
 async def test_a_tick_does_not_stand_in_the_queue_that_it_fills(redis: ArqRedis) -> None:
-    async def nothing(_: object) -> None: ...
+    async def nothing(*_: object, **__: object) -> None: ...
 
     await offer(redis, [job_for(key("asked for"), priority=INTERACTIVE)])
     tick = cron(nothing, name="cron:tick", second=set(range(60)))
