@@ -134,7 +134,7 @@ def _registry(resources: Resources) -> dict[str, Any]:
         for name in ([""] if isinstance(stream.slices, ListedBy) else stream.slices)
     ]
     names = ("marketplaces", "streams", "slices", "every", "listers")
-    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 async def keep_partitions_ahead(resources: Resources) -> None:
