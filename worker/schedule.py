@@ -46,7 +46,7 @@ def job_for(key: SliceKey, *, priority: int = SCHEDULED, turn: int = 1) -> Job:
 
     Interactive jobs come before scheduled ones and those before a backfill's, and the `turn` of an organization's job
     among its own says where it stands between those of others, even if they were offered some ticks earlier: what
-    it overtakes was offered at most two minutes before it, so nothing waits for ever.
+    it overtakes was offered at most three minutes before it, so nothing waits for ever.
     """
     args = (str(key.organization_id), str(key.account_id), key.marketplace, key.stream, key.slice, key.lane)
     ahead = (BACKFILL - priority) * _BAND + max(_BAND - turn * _A_TURN, timedelta(0))
