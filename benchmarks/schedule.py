@@ -77,7 +77,7 @@ async def scan(resources: Resources, admin: Admin) -> list[Figure]:
         async with system_transaction(resources.sessions) as session:
             backends.add((await session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
             rows = await session.execute(
-                text("SELECT * FROM collect.due(:room, :of_organization, :of_account)"),
+                schedule.DUE,
                 {
                     "room": room,
                     "of_organization": resources.organization_jobs,

@@ -34,7 +34,10 @@ _BAND = timedelta(seconds=60)
 _A_TURN = timedelta(seconds=0.1)
 
 _RESUME = text("SELECT collect.resume_elapsed()")
-_DUE = text("SELECT * FROM collect.due(:room, :of_organization, :of_account)")
+DUE = text("""
+SELECT organization_id, marketplace_account_id, marketplace, stream, slice, lane, priority, turn
+FROM collect.due(:room, :of_organization, :of_account)
+""")
 _UNRECONCILED = text("""
 SELECT * FROM collect.unreconciled(CAST(:marketplaces AS text[]), CAST(:streams AS text[]), CAST(:slices AS text[]),
     CAST(:every AS interval[]), CAST(:listers AS text[]), :new_lists)
@@ -81,7 +84,7 @@ async def tick(resources: Resources) -> int:
         return 0
     shares = {"of_organization": resources.organization_jobs, "of_account": resources.account_jobs}
     async with system_transaction(resources.sessions) as session:
-        due = (await session.execute(_DUE, {"room": room, **shares})).all()
+        due = (await session.execute(DUE, {"room": room, **shares})).all()
     offered = await offer(resources.redis, [_due_job(row) for row in due])
     log.debug("tick", due=len(due), offered=offered)
     return offered
