@@ -165,7 +165,9 @@ def stream_list(
         return
     out = console()
     for row in _as_rows(for_all):
-        out.print(f"{row['stream'] or row['marketplace']}: paused for every account: {row['reason']}", markup=False)
+        until = f" until {moment(row['paused_until'])} UTC" if row["paused_until"] else ""
+        what = row["stream"] or row["marketplace"]
+        out.print(f"{what}: paused for every account{until}: {row['reason']} ({row['mended_by']})", markup=False)
     keys = ("organization", "account", "stream", "slice", "state", "reason")
     cells = [
         (
