@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -122,22 +122,30 @@ class Stage:
             )
 
     async def add_account(
-        self, organization_id: OrganizationId, marketplace: str, *, number: int = 1, proxy_group: str | None = None
+        self,
+        organization_id: OrganizationId,
+        marketplace: str,
+        *,
+        number: int = 1,
+        proxy_group: str | None = None,
+        streams: Sequence[str] | None = None,
     ) -> Account:
+        """Add an account that collects these streams only, or all there are."""
         seller = self.box.seller(marketplace, number)
         secret = self.secrets / f"{marketplace}-{number}"
         secret.write_text(self.box.credentials(marketplace, seller))
         async with self.database.connect("collector_admin") as admin:
             account_id: UUID = await admin.fetchval(
                 "INSERT INTO core.marketplace_account"
-                " (organization_id, marketplace, name, external_id, secret_ref, proxy_group)"
-                " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+                " (organization_id, marketplace, name, external_id, secret_ref, proxy_group, streams)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
                 organization_id,
                 marketplace,
                 f"{marketplace} {number}",
                 seller,
                 f"file:{secret}",
                 proxy_group,
+                streams,
             )
         account = Account(organization_id, AccountId(account_id), marketplace, seller)
         self.accounts.append(account)

@@ -98,7 +98,7 @@ class Client:
 
         written = await retry_conflicts(write)
         with contextlib.suppress(RedisError, OSError):  # a wake-up only
-            await offer(self._redis, [job_for(key) for _, key in written])
+            await offer(self._redis, [job_for(key, priority=priority) for _, key in written])
         return [request for request, _ in written]
 
     async def organization_of(self, account_id: UUID | str) -> UUID:

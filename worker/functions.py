@@ -60,7 +60,7 @@ async def partitions_job(ctx: dict[str, Any]) -> None:
 
 
 async def reconcile_job(ctx: dict[str, Any]) -> None:
-    await schedule.reconcile(ctx["resources"])
+    await schedule.reconcile(ctx["resources"], new_lists=False)  # a list that has no rows yet may well be empty
 
 
 async def keys_job(ctx: dict[str, Any]) -> None:

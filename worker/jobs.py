@@ -97,7 +97,8 @@ class _Run:
     async def ending(self, proxies: Sequence[ProxyRow], stopping: Callable[[], bool]) -> Ending:
         """Collect, and turn what happened into its consequence."""
         if self._lease.attempts > POISON:
-            return self._failed(f"{POISON} attempts in a row kept nothing", state="quarantined")
+            last = f": {self._lease.last_error}" if self._lease.last_error else ", and each ended without a word"
+            return self._failed(f"{POISON} attempts in a row kept nothing{last}", state="quarantined")
         try:
             await self._collect(proxies, stopping)
         except (CollectError, SecretUnavailable, DBAPIError, PoolTimeout, OSError) as error:
@@ -251,7 +252,7 @@ class _Run:
         live = key.lane == "live"
         return Ending(
             outcome="done" if self._tally.pages else "nothing new",
-            next_due_at=next_slot(key, self._stream.every, self._resources.clock.now()) if live else None,
+            next_due_at=next_slot(key, self._lease.every, self._resources.clock.now()) if live else None,
             spends_attempt=False,
             error=_SHIFTED.format(self._tally.shifted) if self._tally.shifted else None,
             closes_requests=True,
@@ -266,7 +267,7 @@ class _Run:
     def _quarantined(self, why: str) -> Ending:
         # Everything else was done: if the answer stays as it is, its neighbours are collected when they are due.
         key = self._lease.key
-        slot = next_slot(key, self._stream.every, self._resources.clock.now())
+        slot = next_slot(key, self._lease.every, self._resources.clock.now())
         goes_on_at = slot if key.lane == "live" and self._tally.finished else None
         failed = self._failed(why, outcome=QUARANTINED)
         return replace(failed, patience=QUARANTINE_AFTER, goes_on_at=goes_on_at)

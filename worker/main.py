@@ -108,6 +108,8 @@ async def open_resources(
             metrics=metrics,
             traces=traces,
             partitions_ahead=settings.partitions_ahead,
+            organization_jobs=settings.organization_jobs,
+            account_jobs=settings.account_jobs,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         async with system_transaction(sessions) as session:

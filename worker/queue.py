@@ -24,6 +24,7 @@ QUEUE = "collector:queue"
 PAYLOAD_LIFE = timedelta(minutes=45)
 
 _CHUNK = 1000  # 7 ms of the server's time, during which it answers nobody else
+_STEP = 2**-11  # milliseconds: what a double still tells apart beside the time; a tick's 3,500 steps are two of them
 
 # A payload without a place in the queue, or with a later one, gets the offered place: ZADD LT adds what is missing and
 # only ever moves forward. arq reads a score of a running job too, but that lies in the past already.
@@ -55,6 +56,8 @@ class Job:
     id: str
     at: datetime | None = None
     """Not before this moment; None is now."""
+    ahead: timedelta = timedelta(0)
+    """How much later it may be offered than others and still be claimed before them."""
 
 
 def serialize(value: object) -> bytes:
@@ -96,7 +99,7 @@ def make_redis(
 
 
 async def offer(redis: ArqRedis, jobs: Sequence[Job]) -> int:
-    """Put the jobs into the queue, and say how many were not there. Raises RedisError or OSError.
+    """Put the jobs into the queue in this order, and say how many were not there. Raises RedisError or OSError.
 
     A job that is there already moves forward to an earlier `at`, never back. One that is running is left alone: an
     offer of the same id from within its run is lost.
@@ -106,11 +109,13 @@ async def offer(redis: ArqRedis, jobs: Sequence[Job]) -> int:
     added = 0
     for start in range(0, len(jobs), _CHUNK):
         arguments: list[str | int | bytes] = [job_key_prefix]
-        for job in jobs[start : start + _CHUNK]:
-            score = now if job.at is None else round(job.at.timestamp() * 1000)
-            life = max(score - now, 0) + _milliseconds(PAYLOAD_LIFE)
+        for number, job in enumerate(jobs[start : start + _CHUNK], start):
+            at = now if job.at is None else round(job.at.timestamp() * 1000)
+            life = max(at - now, 0) + _milliseconds(PAYLOAD_LIFE)
             payload = serialize({"t": None, "f": job.function, "a": job.args, "k": {}, "et": now})
-            arguments += (job.id, score, life, payload)
+            # Equal scores would be claimed in the order of ids, the oldest account's first.
+            place = at - _milliseconds(job.ahead) - (len(jobs) - number) * _STEP
+            arguments += (job.id, repr(place), life, payload)
         added += int(await script(keys=[QUEUE], args=arguments))
     return added
 

@@ -31,6 +31,8 @@ class Resources:
     metrics: Metrics = field(repr=False)
     traces: Traces = field(repr=False)
     partitions_ahead: int
+    organization_jobs: int  # offered or under way at a time, of one organization
+    account_jobs: int  # … of one account
     worker: str  # this process's name, for the record of runs
 
     def stream(self, marketplace: str, name: str) -> Stream | None:

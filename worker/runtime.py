@@ -18,7 +18,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.cron import CronJob
-from arq.utils import poll, timestamp_ms
+from arq.utils import poll, timestamp_ms, to_unix_ms
 from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
@@ -32,6 +32,7 @@ _CLOSE_WITHIN = 8.0  # seconds; with the wait for running jobs it stays under a 
 _LONGEST_BACKOFF = 5.0
 _MISSED_FOR = timedelta(minutes=1)
 ALIVE_WITHIN = timedelta(seconds=30)  # three times the longest turn of a live loop, an iteration and a backoff
+_PASSES = timedelta(minutes=10)  # a tick passes what was offered so long before it, jobs that are ahead of others too
 
 # arq leaves running jobs at the head of the queue, and its own claim asks for each of them in four round trips. This
 # one walks past them on the server. The keys are arq's, so that its stock workers and this one may share a queue.
@@ -211,12 +212,20 @@ class CollectorWorker(Worker):
                 cron_job.calculate_next(n)
             _skip_missed(cron_job, n)
         self._cron_ran_at = n
+        planned = [(cron_job, cron_job.next_run) for cron_job in self.cron_jobs]
         try:
             await super().run_cron(n, delay, num_windows)
+            await self._let_pass([(cron_job, then) for cron_job, then in planned if then and cron_job.next_run != then])
         except BaseException:
             for cron_job, next_run in before:
                 cron_job.next_run = next_run
             raise
+
+    async def _let_pass(self, enqueued: Sequence[tuple[CronJob, datetime]]) -> None:
+        """Let these ticks pass all that waits, or they would come as late as the queue is long."""
+        places = {f"{cron_job.name}:{to_unix_ms(then)}": to_unix_ms(then - _PASSES) for cron_job, then in enqueued}
+        if places:
+            await self.pool.zadd(self.queue_name, places, xx=True, lt=True)
 
     def _note_failure(self, error: Exception) -> None:
         if not self._failures:

@@ -238,6 +238,10 @@ class Settings(BaseSettings):
     partitions_ahead: int = Field(default=3, ge=1, le=12)
     """Months."""
     max_jobs: int = Field(default=50, ge=1, le=1000)
+    organization_jobs: int = Field(default=1000, ge=1)
+    """Jobs of one organization that may be queued or under way at a time in the whole fleet."""
+    account_jobs: int = Field(default=100, ge=1)
+    """The same of one account."""
     pool_size: int = Field(default=10, ge=1, le=500)
     """PostgreSQL connections of one worker."""
     pgbouncer: bool = False

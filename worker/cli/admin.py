@@ -57,8 +57,17 @@ def org_list(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    cells = [(row["id"], row["name"], row["status"], row["accounts"], moment(row["created_at"])) for row in rows]
-    console().print(table(("id", "name", "status", "accounts", "since (UTC)"), cells, right="accounts"))
+    cells = [
+        (
+            *(row[key] for key in ("id", "name", "status", "status_reason")),
+            moment(row["paused_until"]),
+            row["accounts"],
+            moment(row["created_at"]),
+        )
+        for row in rows
+    ]
+    headings = ("id", "name", "status", "status reason", "paused until (UTC)", "accounts", "since (UTC)")
+    console().print(table(headings, cells, right="accounts"))
 
 
 @account.command("add")
@@ -134,9 +143,17 @@ def account_list(
         "status",
         "status_reason",
     )
-    headings = [key.replace("_", " ") for key in keys] + ["key days left"]
+    headings = [key.replace("_", " ") for key in keys] + ["paused until (UTC)", "key days left", "streams"]
     now = datetime.now(UTC)
-    cells = [[*(row[key] for key in keys), _days_left(row["key_expires_at"], now)] for row in rows]
+    cells = [
+        (
+            *(row[key] for key in keys),
+            moment(row["paused_until"]),
+            _days_left(row["key_expires_at"], now),
+            ", ".join(row["streams"] or ("all",)),
+        )
+        for row in rows
+    ]
     console().print(table(headings, cells))
 
 

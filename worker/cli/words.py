@@ -24,6 +24,16 @@ def span(of: timedelta) -> str:
     return f"{of.total_seconds():.2g} s"
 
 
+def read_span(said: str) -> timedelta:
+    """Read `30min`, `2h`, `1 d`: a whole number and a unit, more than nothing. Raises ValueError, half a sentence."""
+    for unit, name in _UNITS:
+        for ending in (name, name[0]):
+            number = said.strip().removesuffix(ending).strip()
+            if number != said.strip() and number.isascii() and number.isdecimal() and 0 < int(number) < 10**6:
+                return int(number) * unit
+    raise ValueError(f"is no length of time: {said!r}; write 30min, 2h or 1d")
+
+
 def moment(at: datetime | None) -> str:
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 

@@ -49,7 +49,7 @@ FROM core.proxy WHERE status = 'active' ORDER BY name
 """)
 
 _PAUSE = text("""
-UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason
+UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason, paused_until = NULL
 WHERE organization_id = :organization_id AND id = :account_id
 """)
 

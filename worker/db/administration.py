@@ -58,7 +58,7 @@ INSERT INTO core.organization (name) VALUES (:name) ON CONFLICT (name) DO NOTHIN
 """)
 
 _ORGANIZATIONS = text("""
-SELECT o.id, o.name, o.status, count(a.id) AS accounts, o.created_at
+SELECT o.id, o.name, o.status, o.status_reason, o.paused_until, count(a.id) AS accounts, o.created_at
 FROM core.organization o LEFT JOIN core.marketplace_account a ON a.organization_id = o.id
 GROUP BY o.id ORDER BY o.name
 """)
@@ -82,14 +82,16 @@ WHERE organization_id = :organization_id AND marketplace = :marketplace AND name
 
 _ACCOUNTS = text("""
 SELECT a.id, o.id AS organization_id, o.name AS organization, a.marketplace, a.name, a.external_id, a.secret_ref,
-       a.proxy_group, a.status, a.status_reason, a.key_expires_at
+       a.proxy_group, a.status, a.status_reason, a.key_expires_at, a.paused_until,
+       a.streams
 FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
 WHERE CAST(:organization_id AS uuid) IS NULL OR o.id = :organization_id
 ORDER BY o.name, a.marketplace, a.name
 """)
 
 _RESUME = text("""
-UPDATE core.marketplace_account SET status = 'active', status_reason = NULL, key_checked_at = NULL
+UPDATE core.marketplace_account SET status = 'active', status_reason = NULL, paused_until = NULL,
+    key_checked_at = NULL
 WHERE id = :account_id RETURNING name
 """)
 

@@ -15,7 +15,16 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import BYTEA, DOUBLE_PRECISION, INET, INTERVAL, TSTZMULTIRANGE, TSTZRANGE, Range
+from sqlalchemy.dialects.postgresql import (
+    ARRAY,
+    BYTEA,
+    DOUBLE_PRECISION,
+    INET,
+    INTERVAL,
+    TSTZMULTIRANGE,
+    TSTZRANGE,
+    Range,
+)
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -82,6 +91,8 @@ class Organization(Table):
     status: Mapped[str] = mapped_column(server_default="active")
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    status_reason: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
 
 
 class User(Table):
@@ -124,6 +135,8 @@ class MarketplaceAccount(Table):
     status_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    paused_until: Mapped[datetime | None]
+    streams: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # None: all there are
     key_expires_at: Mapped[datetime | None]
     key_checked_at: Mapped[datetime | None]
 
@@ -238,6 +251,7 @@ class StreamState(Table):
             "next_due_at",
             postgresql_where=text("state IN ('active', 'unavailable') AND next_due_at IS NOT NULL"),
         ),
+        Index("stream_state_paused_idx", "paused_until", postgresql_where=text("paused_until IS NOT NULL")),
         {"schema": "collect"},
     )
 
@@ -261,6 +275,22 @@ class StreamState(Table):
     last_success_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    every_override: Mapped[timedelta | None]
+    state_reason: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
+
+
+class Pause(Table):
+    """A marketplace, or one stream of it, that nobody's accounts are asked for. The stream '' is all of them."""
+
+    __tablename__ = "pause"
+    __table_args__ = ({"schema": "collect"},)
+
+    marketplace: Mapped[str] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    reason: Mapped[str]
+    until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Coverage(Table):

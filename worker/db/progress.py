@@ -69,6 +69,8 @@ class Lease:
     attempts: int
     position: Position
     version: int
+    every: timedelta  # how often the account wants the slice
+    last_error: str | None
     taken_at: datetime
 
     @property
@@ -92,14 +94,15 @@ WHERE {_OF_LANE} AND state IN ('active', 'unavailable') AND next_due_at <= clock
   AND EXISTS (SELECT FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
               WHERE a.organization_id = s.organization_id AND a.id = s.marketplace_account_id
                 AND a.status = 'active' AND o.status = 'active')
-RETURNING position, version, attempts, clock_timestamp() AS taken_at
+  AND NOT EXISTS (SELECT FROM collect.pause p WHERE p.marketplace = s.marketplace AND p.stream IN ('', s.stream))
+RETURNING position, version, attempts, "interval", last_error, clock_timestamp() AS taken_at
 """)
 
 # For an administrator, whose transaction is the whole of it: due or not, and set aside or not.
 _TAKE_OVER = text(f"""
 UPDATE collect.stream_state SET lease_token = :token, lease_until = clock_timestamp() + :life
 WHERE {_OF_LANE} AND state <> 'retired' AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-RETURNING position, version, attempts, clock_timestamp() AS taken_at
+RETURNING position, version, attempts, "interval", last_error, clock_timestamp() AS taken_at
 """)
 
 _RENEW = text(f"""
@@ -173,7 +176,7 @@ _WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {_OF_KEY}")
 
 
 async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
-    """Take the lease if the slice is due, not set aside and nobody's; None otherwise. Counts an attempt."""
+    """Take the lease if the slice is due, not set aside, not paused and nobody's; None otherwise. Counts an attempt."""
     return await _take(session, key, _TAKE)
 
 
@@ -194,6 +197,8 @@ async def _take(session: AsyncSession, key: SliceKey, statement: TextClause) -> 
         attempts=row["attempts"],
         position=decode(row["position"]),
         version=row["version"],
+        every=row["interval"],
+        last_error=row["last_error"],
         taken_at=row["taken_at"],
     )
 

@@ -27,16 +27,38 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 ORDER BY page_number
 """)
 
-# A slice that comes back after it was retired goes on from where it stood.
+_WISHES = text("""
+SELECT streams FROM core.marketplace_account WHERE organization_id = :organization_id AND id = :account_id
+""")
+
+# Only what differs is written: at 100,000 rows even the lock of an update that changes nothing costs. A slice that
+# comes back after it was retired goes on from where it stood; one that is new is as its stream's other slices are.
 _MAKE_STATES = text("""
 INSERT INTO collect.stream_state AS s (organization_id, marketplace_account_id, marketplace, stream, slice, lane,
-    "interval", next_due_at)
-SELECT :organization_id, :account_id, :marketplace, w.stream, w.slice, 'live', w.every, clock_timestamp()
+    "interval", next_due_at, every_override, state, state_reason, paused_until)
+SELECT :organization_id, :account_id, :marketplace, w.stream, w.slice, 'live',
+    coalesce(others.every_override, w.every), clock_timestamp(), others.every_override,
+    CASE WHEN others.paused THEN 'paused' ELSE 'active' END, others.reason, others.until
 FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[]), CAST(:every AS interval[])) w (stream, slice, every)
+LEFT JOIN collect.stream_state old
+    ON old.organization_id = :organization_id AND old.marketplace_account_id = :account_id
+   AND old.stream = w.stream AND old.slice = w.slice AND old.lane = 'live'
+LEFT JOIN LATERAL (
+    SELECT max(o.every_override) AS every_override, bool_or(o.state = 'paused') AS paused,
+        max(o.state_reason) FILTER (WHERE o.state = 'paused') AS reason, max(o.paused_until) AS until
+    FROM collect.stream_state o
+    WHERE o.organization_id = :organization_id AND o.marketplace_account_id = :account_id
+      AND o.stream = w.stream AND o.lane = 'live'
+) others ON true
+WHERE old.stream IS NULL OR old.state = 'retired' OR old."interval" <> coalesce(others.every_override, w.every)
 ORDER BY w.stream, w.slice
 ON CONFLICT (organization_id, marketplace_account_id, stream, slice, lane) DO UPDATE
-SET state = 'active', "interval" = excluded."interval", next_due_at = clock_timestamp()
-WHERE s.state = 'retired'
+SET "interval" = excluded."interval", every_override = excluded.every_override,
+    state = CASE WHEN s.state = 'retired' THEN excluded.state ELSE s.state END,
+    state_reason = CASE WHEN s.state = 'retired' THEN excluded.state_reason ELSE s.state_reason END,
+    paused_until = CASE WHEN s.state = 'retired' THEN excluded.paused_until ELSE s.paused_until END,
+    next_due_at = CASE WHEN s.state = 'retired' THEN excluded.next_due_at
+                       ELSE least(s.next_due_at, clock_timestamp() + excluded."interval") END
 """)
 
 _MAKE_COVERAGE = text("""
@@ -48,8 +70,8 @@ ON CONFLICT (organization_id, marketplace_account_id, stream, slice) DO NOTHING
 
 _RETIRE = text("""
 UPDATE collect.stream_state SET state = 'retired', next_due_at = NULL
-WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND state <> 'retired'
-  AND stream <> ALL (CAST(:unlisted AS text[]))
+WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
+  AND state NOT IN ('retired', 'paused') AND stream <> ALL (CAST(:unlisted AS text[]))
   AND (stream, slice) NOT IN (SELECT * FROM unnest(CAST(:streams AS text[]), CAST(:slices AS text[])))
 """)
 
@@ -69,14 +91,17 @@ async def reconcile_account(
     streams: Mapping[str, Stream],
     now: datetime,
 ) -> None:
-    """Make the rows of every stream and slice that the account has, and retire those that are gone.
+    """Make the rows of every stream and slice that the account wants, and retire those that are gone.
 
-    The slices of a stream whose list cannot be read stay as they are.
+    What is paused stays so. The slices of a stream whose list cannot be read stay as they are.
     """
     of_account = {"organization_id": organization_id, "account_id": account_id}
     wanted: list[tuple[Stream, str]] = []
     unlisted: list[str] = []  # their list was never read, or cannot be: nothing is known of their slices
+    only: list[str] | None = (await session.execute(_WISHES, of_account)).scalar_one()
     for stream in streams.values():
+        if only is not None and stream.name not in only:
+            continue
         if not isinstance(stream.slices, ListedBy):
             wanted += [(stream, name) for name in stream.slices]
             continue

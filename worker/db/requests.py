@@ -37,13 +37,16 @@ class Asked:
 
 
 _ACCOUNT = text("""
-SELECT a.marketplace, a.name, a.status, a.status_reason, o.status AS organization_status, clock_timestamp() AS now
+SELECT a.marketplace, a.name, a.status, a.status_reason, o.status AS organization_status, o.status_reason AS its_reason,
+    a.streams, clock_timestamp() AS now,
+    (SELECT min(p.reason) FROM collect.pause p
+     WHERE p.marketplace = a.marketplace AND p.stream IN ('', :stream)) AS paused_for_all
 FROM core.marketplace_account a JOIN core.organization o ON o.id = a.organization_id
 WHERE a.organization_id = :organization_id AND a.id = :account_id
 """)
 
 _SLICES = text("""
-SELECT slice FROM collect.stream_state
+SELECT slice, state = 'paused' AS paused, state_reason AS reason FROM collect.stream_state
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
   AND stream = :stream AND lane = 'live' AND state <> 'retired'
   AND (CAST(:slice AS text) IS NULL OR slice = :slice)
@@ -157,9 +160,8 @@ async def close_requests(session: AsyncSession, key: SliceKey, *, outcome: str, 
 
 
 async def _refuse_what_cannot_be(session: AsyncSession, asked: Asked) -> datetime:
-    row = (
-        await session.execute(_ACCOUNT, {"organization_id": asked.organization_id, "account_id": asked.account_id})
-    ).one_or_none()
+    values = {"organization_id": asked.organization_id, "account_id": asked.account_id, "stream": asked.stream.name}
+    row = (await session.execute(_ACCOUNT, values)).one_or_none()
     if row is None:
         raise RequestRefusedByUs(
             f"account {asked.account_id} does not exist in organization {asked.organization_id}: "
@@ -170,8 +172,17 @@ async def _refuse_what_cannot_be(session: AsyncSession, asked: Asked) -> datetim
             f"account {row.name!r} is of {row.marketplace}, which has no stream of {asked.stream.marketplace.name}"
         )
     if "paused" in {row.status, row.organization_status}:
-        reason = f": {row.status_reason}" if row.status_reason else ""
-        raise RequestRefusedByUs(f"account {row.name!r} is paused{reason}")
+        reason = row.status_reason or row.its_reason
+        raise RequestRefusedByUs(f"account {row.name!r} is paused" + (f": {reason}" if reason else ""))
+    if row.paused_for_all is not None:
+        raise RequestRefusedByUs(
+            f"{row.marketplace}/{asked.stream.name} is paused for every account: {row.paused_for_all}"
+        )
+    if row.streams is not None and asked.stream.name not in row.streams:
+        raise RequestRefusedByUs(
+            f"account {row.name!r} is not to have the stream {asked.stream.name}: "
+            f"`collector account set {asked.account_id} --streams …` says which it has"
+        )
     if asked.window is not None:
         refuse_window(asked.stream, asked.window, row.now)
     return row.now  # type: ignore[no-any-return]  # a timestamptz
@@ -187,10 +198,16 @@ async def _slices(session: AsyncSession, asked: Asked) -> Sequence[str]:
             "slice": asked.slice,
         },
     )
-    slices = list(found.scalars())
+    rows = found.all()
+    slices = [row.slice for row in rows if not row.paused]
     if slices:
         return slices
     name = f"{asked.stream.marketplace.name}/{asked.stream.name}"
+    if rows:
+        raise RequestRefusedByUs(
+            f"{name} of this account is paused: {rows[0].reason}; "
+            f"`collector resume --account {asked.account_id} --stream {asked.stream.name}` lets it go on"
+        )
     if asked.slice is not None:
         raise RequestRefusedByUs(f"{name} of this account has no slice {asked.slice!r}")
     raise RequestRefusedByUs(f"{name} has no slices yet: they are listed by another stream that was not collected")

@@ -86,10 +86,12 @@ async def test_a_role_that_was_made_a_member_of_a_stronger_one_is_found(database
 
 
 # Findings of pgrls that are meant. Everything else fails the test.
-EVERY_TENANT = r"\.(every_tenant|every_tenant_read|scheduling)$"  # for roles that are there to see every tenant
+EVERY_TENANT = (
+    r"\.(every_tenant|every_tenant_read|scheduling|resuming)$"  # for roles that are there to see every tenant
+)
 PARTITION = r"_y\d{4}m\d{2}$"
 MEANT = {
-    "SEC001": r"^(core\.user|core\.audit|core\.proxy|collect\.bucket)$",  # no tenant's: held by grants
+    "SEC001": r"^(core\.user|core\.audit|core\.proxy|collect\.bucket|collect\.pause)$",  # no tenant's: held by grants
     "SEC002": PARTITION,  # forced, the owner could not maintain it; nobody else has a grant
     "SEC005": EVERY_TENANT,
     "SEC008": EVERY_TENANT,
@@ -97,7 +99,8 @@ MEANT = {
     "SEC013": r"\.(touch|keep_covered|record_change)$",  # they read nothing; the last writes to core.audit only
     "SEC014": (  # reviewed: pinned search_path, and owned by a role that reads the columns they answer from
         r"^(app\.visible_users|core\.record_change|raw\.ensure_partition|"
-        r"collect\.(accounts|bucket_put_off|bucket_take_back|bucket_waits|due|due_summary|figures|keys|locate_account|status))$"
+        r"collect\.(accounts|bucket_put_off|bucket_take_back|bucket_waits|due|due_summary|figures|keys|locate_account|resume_elapsed|"
+        r"status|unreconciled))$"
     ),
     "SEC027": r"^core\.membership$",  # members of one organization may know each other
     "SEC028": EVERY_TENANT,
