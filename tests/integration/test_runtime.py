@@ -160,7 +160,7 @@ async def test_a_stock_worker_and_ours_share_a_queue(redis: ArqRedis) -> None:
     options = worker_options(
         redis=redis,
         functions=[func(diary.at("ours"), name="note")],
-        max_jobs=5,
+        max_jobs=1,
         poll_delay=SOON,
         handle_signals=False,
         burst=True,
