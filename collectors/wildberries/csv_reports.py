@@ -49,7 +49,7 @@ def _state(answer: Answer) -> State | None:
         return None
     match rows.value(0, "status", str):
         case "WAITING" | "PROCESSING" | "RETRY":
-            return Working(seconds(20))
+            return Working(seconds(10))
         case "SUCCESS":
             path = f"{_PATH}/file/{rows.value(0, 'id', str)}"
             return Ready(Request(method="GET", host=ANALYTICS, path=path, buckets=(_FILE_LIMIT,)))
@@ -73,7 +73,7 @@ NM_REPORT = Stream(
         longest="month",
         grain=days(1),
         zone=MOSCOW,
-        since=days(90),
+        since=days(60),
         kept=days(365),
         lag=hours(6),
         restated=((days(7), days(1)), (days(30), days(7))),  # a buyout or return counts on the day of its order
