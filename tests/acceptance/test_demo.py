@@ -44,7 +44,7 @@ def start(home: Path) -> subprocess.Popen[str]:
 
 def demo(home: Path) -> tuple[str, str]:
     with start(home) as process:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     return out, err
 
