@@ -88,7 +88,7 @@ async def test_what_is_paused_for_everybody_is_neither_due_nor_late(
 
     assert await told() == {
         ("due_slices", "sales"): 1,
-        ("lag_seconds", "sales"): pytest.approx(8 * 3600, abs=60),
+        ("lag_seconds", "sales"): pytest.approx(8 * 3600, abs=1800),
         ("slices", "active"): 1,
         ("slices", "paused"): 1,
     }
@@ -101,7 +101,7 @@ async def test_the_lag_counts_from_the_interval_that_was_wished(
 ) -> None:
     await stand(admin, tenants[0], "orders", last_success_at=NOW - 9 * HOUR, every_override=6 * HOUR)
     lag = (await figures(sessions))["lag_seconds", "wildberries", "orders"]
-    assert lag / 3600 == pytest.approx(3, abs=0.1)
+    assert lag / 3600 == pytest.approx(3, abs=0.5)
 
 
 async def test_refused_answers_count_until_somebody_has_dealt_with_them(

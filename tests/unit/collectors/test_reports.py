@@ -338,7 +338,7 @@ async def test_of_each_id_one_report_is_made_wherever_the_walk_is_gone_on_with(
 
 def _stored(steps: list[Step]) -> Cursor | None:
     """Return the cursor of the last step as the next run finds it: through JSON."""
-    return json.loads(json.dumps(dict(steps[-1].cursor))) if steps else None  # type: ignore[no-any-return]
+    return json.loads(json.dumps(dict(steps[-1].cursor))) if steps else None
 
 
 async def test_a_report_under_way_is_fetched_although_all_its_ids_are_gone() -> None:
