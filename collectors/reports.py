@@ -7,7 +7,9 @@ holds no worker. The three are steps of one stream, each with its own limits.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
@@ -16,7 +18,7 @@ from collectors.envelope import Envelope
 from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
 from collectors.place import Place
-from collectors.stream import Answer, Bucket, Cursor, Fetch, Mark, Page, Pages, Request, Step, Walk
+from collectors.stream import Answer, Bucket, Cursor, Fetch, Id, Mark, Page, Pages, Request, Step, Walk
 
 _ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
@@ -134,6 +136,36 @@ def report_named_by_us(
         _refuse_failed(at, answer, found)
 
     return pages
+
+
+def report_by_ids(one: Pages, *, size: int) -> Pages:
+    """Make a report of the first `size` of the walk's ids, or less, as `one` does, and then of those behind them.
+
+    `one` finds them in `walk.ids`, never none of them. The cursor holds the last id that is done with, and the ids of
+    the report under way beside what `one` remembers of it: so a walk goes on with that very report, even where the ids
+    have been read anew, and none is created twice. Where no id is left, nothing is asked.
+    """
+
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        at = dict(walk.cursor or {})
+        if "ids" not in at and not _behind(at, walk):
+            yield Mark(at, last=True)
+        while "ids" in at or _behind(at, walk):
+            ids = at.get("ids") or _behind(at, walk)[: walk.limit(size)]
+            async with aclosing(one(fetch, replace(walk, ids=ids, cursor=at.get("within")))) as steps:
+                async for step in steps:
+                    if isinstance(step, Mark):
+                        at = {**at, "ids": list(ids), "within": dict(step.cursor)}
+                        yield Mark(at)
+                    elif isinstance(step, Page):  # of a report nothing is skipped
+                        at = {"after": ids[-1]}
+                        yield replace(step, cursor=at, last=not _behind(at, walk))
+
+    return pages
+
+
+def _behind(at: Cursor, walk: Walk) -> Sequence[Id]:
+    return walk.ids[bisect_right(walk.ids, at["after"]) :] if "after" in at else walk.ids
 
 
 def _brought(at: Cursor, answer: Answer, found: State) -> Page | Mark:

@@ -191,14 +191,6 @@ class Stage:
         async with self.database.connect("collector_admin") as admin:
             await admin.execute(sql, *arguments)
 
-    async def collect_few(self) -> None:
-        """Let the accounts there are collect the streams of `FEW` only."""
-        async with self.resources():  # which makes the rows of all
-            few = [f"{marketplace}/{stream}" for marketplace, streams in FEW.items() for stream in streams]
-            await self.change(
-                "UPDATE collect.stream_state SET state = 'paused' WHERE marketplace || '/' || stream <> ALL ($1)", few
-            )
-
     async def pass_waits(self) -> None:
         """Let every wait that was written down be over."""
         await self.change("UPDATE collect.stream_state SET not_before = NULL")

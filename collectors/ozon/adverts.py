@@ -10,16 +10,16 @@ import msgspec
 from collectors.envelope import Envelope
 from collectors.errors import Malformed, NoProgress
 from collectors.ozon.api import OZON
-from collectors.ozon.performance import EXPORTS, PERFORMANCE, PLACES, REPORT, REQUESTS
+from collectors.ozon.performance import EXPORTS, MOST_CAMPAIGNS, PERFORMANCE, PLACES, REPORT, REQUESTS
 from collectors.ozon.times import moscow_days
 from collectors.paging import at_once, get, post
-from collectors.reports import Failed, Ready, State, Working, report
+from collectors.reports import Failed, Ready, State, Working, report, report_by_ids
 from collectors.stream import (
     Answer,
     Cursor,
     Fetch,
+    IdsOf,
     Json,
-    ListedBy,
     Page,
     Request,
     Snapshot,
@@ -27,6 +27,7 @@ from collectors.stream import (
     Stream,
     Walk,
     Windows,
+    records_at,
 )
 from collectors.windows import MOSCOW, days, hours, seconds
 
@@ -59,6 +60,7 @@ def reported(body: bytes) -> Iterable[str]:
     return [str(one.id) for one in campaigns if one.kind != "SEARCH_PROMO" and one.state != "CAMPAIGN_STATE_ARCHIVED"]
 
 
+@records_at("list")
 async def _campaigns(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
     """Ask for one page after the other, until an empty one.
 
@@ -175,12 +177,25 @@ PERF_SKU = Stream(
     needs=NEEDS,
 )
 
+_REPORT = report(
+    post(
+        PERFORMANCE,
+        REPORT,
+        lambda walk, _: {"campaigns": list(walk.ids), "groupBy": "DATE", **moscow_days(walk)},
+        repeatable=False,
+    ),
+    report_id="UUID",
+    poll=get(PERFORMANCE, lambda _, at: f"{REPORT}/{at['report']}", lambda _, __: {}, buckets=(REQUESTS,)),
+    state=_state,
+    places=PLACES,
+)
+
 PERF_REPORT = Stream(
     marketplace=OZON,
     name="perf_report",
-    about="views, clicks, orders and costs of each product of a campaign on each day, a CSV",
+    about="views, clicks, orders and costs of each product of a campaign on each day: a CSV, or a ZIP of several",
     docs="https://docs.ozon.ru/api/performance/#operation/SubmitRequest",
-    slices=ListedBy(stream="perf_campaigns", read=reported),
+    ids=IdsOf(streams=("perf_campaigns",), read=reported),
     progress=Windows(
         longest=days(62),
         grain=days(1),
@@ -189,19 +204,8 @@ PERF_REPORT = Stream(
         lag=hours(6),
         restated=((days(7), days(1)), (days(30), days(7))),
     ),
-    paging="report: create, poll, download, one at a time",
-    pages=report(
-        post(
-            PERFORMANCE,
-            REPORT,
-            lambda walk, _: {"campaigns": [walk.slice], "groupBy": "DATE", **moscow_days(walk)},
-            repeatable=False,
-        ),
-        report_id="UUID",
-        poll=get(PERFORMANCE, lambda _, at: f"{REPORT}/{at['report']}", lambda _, __: {}, buckets=(REQUESTS,)),
-        state=_state,
-        places=PLACES,
-    ),
+    paging="report of 10 campaigns: create, poll, download, one at a time",
+    pages=report_by_ids(_REPORT, size=MOST_CAMPAIGNS),
     buckets=(REQUESTS, EXPORTS),
     every=days(1),
     walk_max_age=days(1),

@@ -84,7 +84,7 @@ async def test_a_stream_that_kills_its_worker_time_and_again_is_set_aside_and_sa
         (row,) = await list_streams(session, account.id, dead=True)
     assert (row["stream"], row["state"]) == ("prices", "quarantined")
     assert row["reason"] == f"{POISON} attempts in a row kept nothing, and each ended without a word"
-    assert mended_by(row) == f"collector enqueue --account {account.id} --stream prices"
+    assert mended_by(row["state"], row) == f"collector enqueue --account {account.id} --stream prices"
     assert stage.box.requests().get("wildberries/prices", 0) == 0
 
 

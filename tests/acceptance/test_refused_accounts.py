@@ -76,9 +76,8 @@ async def test_a_revoked_key_costs_three_calls_and_then_the_account_waits_for_a_
     stage: Stage, marketplace: str
 ) -> None:
     organization = await stage.add_organization("Sunrise")
-    account = await stage.add_account(organization, marketplace)
-    neighbour = await stage.add_account(organization, marketplace, number=2)
-    await stage.collect_few()
+    account = await stage.add_account(organization, marketplace, streams=FEW[marketplace])
+    neighbour = await stage.add_account(organization, marketplace, number=2, streams=FEW[marketplace])
     async with stage.resources() as one, stage.resources() as other:
         await collect_everything(one, account)
         await stage.make_due()

@@ -20,7 +20,7 @@ CONDITIONS = {
     "unavailable": ("state = 'unavailable', last_error = 'no Premium'", "collector enqueue --account {account}"),
     "failing": ("attempts = 2, last_error = 'no answer'", "collector runs --account {account}"),
     "overdue": ("next_due_at = now() - interval '6 minutes'", "collector doctor"),
-    "paused": ("state = 'paused'", "until it is resumed"),
+    "paused": ("state = 'paused'", "collector resume --account {account} --stream "),
     "waiting": ("not_before = now() + interval '1 hour', last_error = 'a limit'", None),
     "running": ("lease_until = now() + interval '20 s'", None),
     "ok": ("next_due_at = now() + interval '1 hour'", None),
@@ -66,7 +66,10 @@ def test_a_backfill_that_stands_still_is_asked_for_again_as_one(ready: Collector
     asyncio.run(change(database, "UPDATE collect.stream_state SET state = 'quarantined' WHERE lane = 'backfill'"))
     shown = ready("status", "--problems").out
     assert "returns (backfill)" in shown
-    assert f"collector backfill --account {account} --stream returns --from DAY" in shown
+    mend = f"collector enqueue --account {account} --stream returns --from DAY --to DAY"
+    assert mend in shown
+    assert ready(*mend.replace("DAY", "2026-01-01", 1).replace("DAY", "2026-02-01").split()[1:]).code == 0
+    assert ready("status", "--problems").out == "Everything goes on by itself.\n"
 
 
 def test_a_paused_account_is_one_problem_with_its_reason(ready: Collector, database: Database) -> None:
@@ -77,6 +80,44 @@ def test_a_paused_account_is_one_problem_with_its_reason(ready: Collector, datab
     shown = ready("status", "--account", "shop", "--stream", "ozon/returns").out
     assert "shop (paused): unpaid" in shown
     assert f"collector account resume {account}" in shown
+
+
+@pytest.mark.parametrize(
+    ("place", "condition", "mend"),
+    [
+        ("--org Sunrise", "organization paused", "collector resume --org "),
+        ("--account shop", "account paused", "collector account resume "),
+        ("--account shop --stream prices", "paused", "collector resume --account "),
+        ("--marketplace ozon", "marketplace paused", "collector resume --marketplace ozon"),
+        ("--marketplace ozon --stream prices", "stream paused", "collector resume --marketplace ozon --stream prices"),
+    ],
+)
+def test_a_pause_is_a_problem_with_its_reason_its_end_and_the_command_that_ends_it(
+    ready: Collector, place: str, condition: str, mend: str
+) -> None:
+    ready("org", "add", "Sunrise")
+    add_account(ready)
+    every = len(ready("status", "--json").json)
+    ready("pause", *place.split(), "--reason", "stocktaking", "--until", "3h")
+    rows = ready("status", "--problems", "--json").json
+    assert len(rows) == (1 if "--stream" in place else every)
+    assert {(row["condition"], row["reason"]) for row in rows} == {(condition, "stocktaking")}
+    shown = ready("status", "--account", "shop", "--stream", "prices").out
+    for words in (mend, "stocktaking", "in 3.0 h"):
+        assert words in shown
+    command = rows[0]["mend"]
+    assert ready(*command[command.index("collector ") :].split()[1:]).code == 0
+    assert ready("status", "--problems").out == "Everything goes on by itself.\n"
+
+
+def test_the_lag_of_a_stream_counts_from_the_interval_that_was_wished(ready: Collector, database: Database) -> None:
+    ready("org", "add", "Sunrise")
+    add_account(ready)
+    sql = "UPDATE collect.stream_state SET last_success_at = now() - interval '5 h', \"interval\" = '1 h'"
+    asyncio.run(change(database, sql, "UPDATE collect.stream_state SET every_override = '3 h' WHERE stream = 'prices'"))
+    lags = {row["stream"]: row["lag"] for row in ready("status", "--json").json}
+    assert lags["prices"] == pytest.approx(2 * 3600, abs=60)
+    assert lags["returns"] == pytest.approx(4 * 3600, abs=60)
 
 
 def test_more_than_a_screen_is_added_up_and_can_be_narrowed(ready: Collector, database: Database) -> None:

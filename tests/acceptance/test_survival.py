@@ -73,9 +73,9 @@ async def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(slow_stage: 
     stage = slow_stage
     organization = await stage.add_organization("Sunrise")
     accounts = [
-        await stage.add_account(organization, marketplace) for marketplace in ("wildberries", "ozon", "yandex_market")
+        await stage.add_account(organization, marketplace, streams=FEW[marketplace])
+        for marketplace in ("wildberries", "ozon", "yandex_market")
     ]
-    await stage.collect_few()
     for kills in range(1, 5):
         async with worker(stage) as process:
             served = len(stage.box.served())
@@ -95,8 +95,8 @@ async def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(slow_stage: 
 
 async def test_a_worker_that_is_told_to_stop_lets_the_page_finish_and_spends_no_attempt(slow_stage: Stage) -> None:
     stage = slow_stage
-    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
-    await stage.collect_few()
+    organization = await stage.add_organization("Sunrise")
+    account = await stage.add_account(organization, "wildberries", streams=FEW["wildberries"])
     async with worker(stage) as process:
         await until(lambda: _true(stage.box.requests().get("wildberries/orders", 0) >= 3), process=process)
         process.send_signal(signal.SIGTERM)
@@ -127,8 +127,10 @@ async def test_a_worker_whose_servers_drop_it_again_and_again_keeps_trying_and_l
 ) -> None:
     stage = slow_stage
     organization = await stage.add_organization("Sunrise")
-    accounts = [await stage.add_account(organization, marketplace) for marketplace in ("wildberries", "ozon")]
-    await stage.collect_few()
+    accounts = [
+        await stage.add_account(organization, marketplace, streams=FEW[marketplace])
+        for marketplace in ("wildberries", "ozon")
+    ]
     async with worker(stage) as process:
         for cuts in range(1, 7):
             await until(lambda: _true(len(stage.box.served()) >= 30 * cuts), process=process)  # noqa: B023
@@ -165,8 +167,10 @@ async def test_a_secret_is_nowhere_but_in_its_file(slow_stage: Stage) -> None:
     """Not in logs, Redis, the database or what the worker says, not even when the API refuses the key."""
     stage = slow_stage
     organization = await stage.add_organization("Sunrise")
-    accounts = [await stage.add_account(organization, "wildberries"), await stage.add_account(organization, "ozon")]
-    await stage.collect_few()
+    accounts = [
+        await stage.add_account(organization, marketplace, streams=FEW[marketplace])
+        for marketplace in ("wildberries", "ozon")
+    ]
     stage.box.fail("wildberries", "cards", 500, count=20)
     stage.box.fail("ozon", "products", 403, count=20)
     stage.box.fail("wildberries", "feedbacks", body="<html>who are you?</html>", count=5)

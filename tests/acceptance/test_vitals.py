@@ -70,6 +70,7 @@ async def test_what_was_done_is_counted_and_names_no_tenant(stage: Stage, resour
         await run_all(resources, account, "warehouses")
         await stage.make_due()
     await run_all(resources, account, "prices")
+    await stage.change("UPDATE core.marketplace_account SET key_expires_at = now() + interval '5 days'")
     reply = await vitals.metrics()
     found = samples(reply)
     [(rows, same, size)] = await stage.rows(
@@ -89,6 +90,7 @@ async def test_what_was_done_is_counted_and_names_no_tenant(stage: Stage, resour
     assert found["collector_database_up",] == found["collector_redis_up",] == 1
     assert found["collector_partitions_ahead_months",] >= 1
     assert found["collector_due_slices", "ozon", "products"] == 2
+    assert found["collector_key_expires_days", "ozon"] == pytest.approx(5, abs=0.1)
     assert found["collector_process_resident_memory_bytes",] > 1e7
     families = text_string_to_metric_families(reply.body.decode())
     assert {label for family in families for one in family.samples for label in one.labels} <= LABELS

@@ -106,14 +106,14 @@ async def tenants(stage: Stage, proxies: Proxies) -> list[Account]:
             "https://" + url.partition("@")[2],
             f"file:{secret}",
         )
-    accounts = [
-        await stage.add_account(organization, marketplace, number=number, proxy_group="egress")
+    return [
+        await stage.add_account(
+            organization, marketplace, number=number, proxy_group="egress", streams=FEW[marketplace]
+        )
         for number, name in enumerate(("Sunrise", "Northern"), 1)
         for organization in [await stage.add_organization(name)]
         for marketplace in MARKETPLACES
     ]
-    await stage.collect_few()
-    return accounts
 
 
 async def asked_for(stage: Stage, accounts: list[Account], began: datetime) -> Window:
@@ -146,8 +146,8 @@ async def settled(stage: Stage, crew: Crew) -> None:
 
 async def unsettled(stage: Stage, calm: datetime) -> list[tuple[str, ...]]:
     rows = await stage.rows(
-        "SELECT marketplace, stream, slice, lane, state, last_error FROM collect.stream_state WHERE state <> 'paused'"
-        " AND (state <> 'active' OR lease_until IS NOT NULL OR last_success_at IS NULL"
+        "SELECT marketplace, stream, slice, lane, state, last_error FROM collect.stream_state"
+        " WHERE (state <> 'active' OR lease_until IS NOT NULL OR last_success_at IS NULL"
         "      OR (lane = 'live' AND last_success_at < $1))",
         calm,
     )

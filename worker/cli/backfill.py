@@ -236,7 +236,7 @@ def _doing(rows: Sequence[Row]) -> str:
     for row in still:
         if row["condition"] in _GOES_ON:
             continue
-        why = mask_text(row["status_reason"] or row["last_error"] or "")
+        why = mask_text(row["reason"] or "")
         until = row["not_before"]
         at = f" until {moment(until)} UTC ({relative(until, now)})" if until is not None and until > now else ""
         return f"{row['condition']}{at}" + (f": {why}" if why else "")

@@ -159,7 +159,7 @@ def stream_list(
 
     with with_servers(load()) as settings:
         rows, for_all = asyncio.run(read(settings))
-    rows = [{**row, "mended_by": mended_by(row)} for row in rows]
+    rows = [{**row, "mended_by": mended_by(row["state"], row)} for row in rows]
     if as_json:
         print_json(rows if not dead else [*_as_rows(for_all), *rows])
         return
@@ -190,8 +190,7 @@ def _as_rows(for_all: Sequence[Row]) -> list[Row]:
             "reason": row["reason"],
             "paused_until": row["until"],
             "since": row["created_at"],
-            "mended_by": f"collector resume --marketplace {row['marketplace']}"
-            + (f" --stream {row['stream']}" if row["stream"] else ""),
+            "mended_by": mended_by("stream paused" if row["stream"] else "marketplace paused", row),
         }
         for row in for_all
     ]

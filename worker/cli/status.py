@@ -16,6 +16,7 @@ from rich.text import Text
 
 from worker.cli.admin import AsJson
 from worker.cli.errors import Refused
+from worker.cli.mending import advice
 from worker.cli.opening import with_servers
 from worker.cli.tables import console, print_json, table
 from worker.cli.viewing import OfAccount, OfMarketplace, OfStream, Org, Row, View, named, viewing
@@ -31,22 +32,6 @@ _MOST = 500  # slices that are printed; a table of thousands takes a minute to l
 _WATCH_EVERY = 2.0  # seconds
 _SAVED_OF = timedelta(days=7)  # over which it is told what was not stored again
 _RUNS_OF = timedelta(days=32)  # a slice that has had no run for so long has no last run
-
-# What mends a condition. {account} is the account's id, {stream} the stream's name, {again} how to ask for it again.
-_MENDS = {
-    "organization paused": "nothing of it is collected until the organization is active again",
-    "account paused": "mend what it says, then: collector account resume {account}",
-    "paused": "nothing of it is collected until it is resumed",
-    "quarantined": ("see the answers: collector quarantine list --account {account}, or try again: {again}"),
-    "unavailable": "asked again daily; once it is there: {again}",
-    "failing": "tried again by itself; its attempts: collector runs --account {account} --stream {stream}",
-    "overdue": "no worker takes it: collector doctor",
-}
-
-_AGAIN = {
-    "live": "collector enqueue --account {account} --stream {stream}",
-    "backfill": "collector backfill --account {account} --stream {stream} --from DAY",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +181,7 @@ def _account(rows: Sequence[Row]) -> Iterator[RenderableType]:
             f"{relative(row['last_run_at'], now)}: {row['last_run_outcome']}" if row["last_run_at"] else "never",
             _next(row, now),
             row["attempts"] or "",
-            row["last_error"],
+            row["reason"],
         )
         for row in rows
     ]
@@ -222,17 +207,20 @@ def saved_of(rows: Sequence[Row]) -> str:
 
 def _mends(rows: Sequence[Row]) -> Iterator[str]:
     """Give a line for each condition of an account that a person may have to mend."""
-    for condition, lane in ((condition, lane) for condition in _MENDS for lane in _AGAIN):
+    for condition, lane in ((condition, lane) for condition in PROBLEMS for lane in ("live", "backfill")):
         those = [row for row in rows if (row["condition"], row["lane"]) == (condition, lane)]
         if those:
-            streams = {row["stream"] for row in those}
-            told = _mend(those[0], "NAME" if len(streams) > 1 else those[0]["stream"])
-            yield f"{condition}{'' if lane == 'live' else f' ({lane})'}: {told}"
+            told = those[0] if len(those) == 1 else {**those[0], "slice": "", "stream": _one_of(those)}
+            yield f"{condition}{'' if lane == 'live' else f' ({lane})'}: {_advice(told)}"
 
 
-def _mend(row: Row, stream: str) -> str:
-    words = {"account": row["marketplace_account_id"], "stream": stream}
-    return _MENDS[row["condition"]].format(**words, again=_AGAIN[row["lane"]].format(**words))
+def _one_of(rows: Sequence[Row]) -> str:
+    names = {str(row["stream"]) for row in rows}
+    return names.pop() if len(names) == 1 else "NAME"
+
+
+def _advice(row: Row) -> str:
+    return advice(row["condition"], {**row, "account_id": row["marketplace_account_id"]})
 
 
 def _sums(rows: Sequence[Row], by: By) -> Iterator[RenderableType]:
@@ -272,7 +260,9 @@ def _lag(row: Row) -> str:
 
 def _next(row: Row, now: datetime) -> str:
     times = [at for at in (row["next_due_at"], row["not_before"]) if at is not None]
-    if row["condition"] in {"organization paused", "account paused", "paused", "quarantined", "retired", "idle"}:
+    if row["condition"].endswith("paused"):
+        return relative(row["paused_until"], now)
+    if row["condition"] in {"quarantined", "retired", "idle"}:
         return ""
     if row["condition"] == "running":
         return "now"
@@ -283,6 +273,6 @@ def _as_fields(row: Row) -> Row:
     """Return the row for programs: spans in seconds, and what mends it."""
     lag = row["lag"]
     fields = {**row, "lag": None if lag is None else lag.total_seconds()}
-    if "stream" in row and row["condition"] in _MENDS:
-        fields["mend"] = _mend(row, row["stream"])
+    if row.get("condition") in PROBLEMS:
+        fields["mend"] = _advice(row)
     return fields

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from collectors.stream import Snapshot, Stream, Window, Windows
 from collectors.windows import horizon, kept_from, missing
-from worker.db.standing import CONDITION
+from worker.db.standing import CONDITION, PAUSES, REASON
 
 ASKED_BY = "backfill"  # as collect.request names it
 
@@ -42,7 +42,7 @@ WHERE r.id = :id
 
 PROGRESS = text(f"""
 SELECT r.id, r.slice, lower(r.time_window) AS since, upper(r.time_window) AS until, r.collected, r.created_at,
-       r.done_at, r.outcome, {CONDITION} AS condition, s.last_error, s.not_before, a.status_reason,
+       r.done_at, r.outcome, {CONDITION} AS condition, {REASON} AS reason, s.not_before,
        walked.pages, walked.records
 FROM collect.request r
 JOIN core.organization o ON o.id = r.organization_id
@@ -50,6 +50,7 @@ JOIN core.marketplace_account a ON a.organization_id = r.organization_id AND a.i
 JOIN collect.stream_state s ON s.organization_id = r.organization_id
   AND s.marketplace_account_id = r.marketplace_account_id AND s.stream = r.stream AND s.slice = r.slice
   AND s.lane = 'backfill'
+{PAUSES}
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(w.pages), 0)::bigint AS pages, coalesce(sum(w.records), 0)::bigint AS records
     FROM collect.walk w

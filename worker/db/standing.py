@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-PROBLEMS = ("organization paused", "account paused", "paused", "quarantined", "unavailable", "failing", "overdue")
+PROBLEMS = (
+    *("organization paused", "account paused", "marketplace paused", "stream paused", "paused"),
+    *("quarantined", "unavailable", "failing", "overdue"),
+)
+
+# The pauses that hold for everybody, of the whole marketplace and of the one stream; for CONDITION and REASON.
+PAUSES = """
+LEFT JOIN collect.pause whole ON whole.marketplace = s.marketplace AND whole.stream = ''
+LEFT JOIN collect.pause one ON one.marketplace = s.marketplace AND one.stream = s.stream
+"""
 
 # The first that is true. Whoever pauses comes first: what is below it is not asked meanwhile.
 CONDITION = """
 CASE WHEN o.status <> 'active' THEN 'organization paused'
      WHEN a.status <> 'active' THEN 'account paused'
+     WHEN whole.marketplace IS NOT NULL THEN 'marketplace paused'
+     WHEN one.marketplace IS NOT NULL THEN 'stream paused'
      WHEN s.state <> 'active' THEN s.state
      WHEN s.lease_until > now() THEN 'running'
      WHEN s.attempts > 0 AND s.last_error IS NOT NULL THEN 'failing'
@@ -20,15 +31,30 @@ CASE WHEN o.status <> 'active' THEN 'organization paused'
      ELSE 'ok' END
 """
 
+# Why it is paused, or else what went wrong last.
+REASON = """
+coalesce(CASE WHEN o.status <> 'active' THEN o.status_reason
+              WHEN a.status <> 'active' THEN a.status_reason
+              ELSE coalesce(whole.reason, one.reason, s.state_reason) END, s.last_error)
+"""
+
 _STANDING = f"""
 SELECT o.name AS organization, o.id AS organization_id, a.name AS account, a.id AS marketplace_account_id,
        s.marketplace, a.status AS account_status, a.status_reason AS account_status_reason, s.stream, s.slice, s.lane,
-       s.state, {CONDITION} AS condition, s.next_due_at, s.not_before, s.lease_until, s.attempts, s.last_success_at,
-       s.last_error, CASE WHEN s.lane = 'live' AND s.state <> 'retired'
-           THEN greatest(now() - coalesce(s.last_success_at + s."interval", s.created_at), interval '0') END AS lag
+       s.state, {CONDITION} AS condition, {REASON} AS reason,
+       CASE WHEN o.status <> 'active' THEN o.paused_until
+            WHEN a.status <> 'active' THEN a.paused_until
+            WHEN whole.marketplace IS NOT NULL THEN whole.until
+            WHEN one.marketplace IS NOT NULL THEN one.until
+            ELSE s.paused_until END AS paused_until,
+       s.next_due_at, s.not_before, s.lease_until, s.attempts, s.last_success_at, s.last_error,
+       CASE WHEN s.lane = 'live' AND s.state <> 'retired' THEN greatest(
+           now() - coalesce(s.last_success_at + coalesce(s.every_override, s."interval"), s.created_at), interval '0'
+       ) END AS lag
 FROM collect.stream_state s
 JOIN core.marketplace_account a ON a.organization_id = s.organization_id AND a.id = s.marketplace_account_id
 JOIN core.organization o ON o.id = s.organization_id
+{PAUSES}
 WHERE (CAST(:accounts AS uuid[]) IS NULL OR a.id = ANY(:accounts))
   AND (CAST(:marketplace AS text) IS NULL OR s.marketplace = :marketplace)
   AND (CAST(:stream AS text) IS NULL OR s.stream = :stream)

@@ -72,6 +72,38 @@ async def test_who_is_paused_is_not_late(
     assert found["accounts", "wildberries", "paused"] == 2
 
 
+async def test_what_is_paused_for_everybody_is_neither_due_nor_late(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    for stream in ("orders", "sales"):
+        await stand(admin, tenants[0], stream, next_due_at=NOW - HOUR, last_success_at=NOW - 9 * HOUR)
+    await stand(admin, tenants[0], "gone", state="retired", next_due_at=None)
+    pause = insert(table_named("collect.pause"))
+    await admin.execute(pause, {"marketplace": "wildberries", "stream": "orders", "reason": "their API lies"})
+    await admin.execute(pause, {"marketplace": "ozon", "stream": "", "reason": "of others"})
+
+    async def told() -> dict[tuple[str, ...], float]:
+        found = await figures(sessions)
+        return {key[::2]: value for key, value in found.items() if key[0] in {"due_slices", "lag_seconds", "slices"}}
+
+    assert await told() == {
+        ("due_slices", "sales"): 1,
+        ("lag_seconds", "sales"): pytest.approx(8 * 3600, abs=1800),
+        ("slices", "active"): 1,
+        ("slices", "paused"): 1,
+    }
+    await admin.execute(pause, {"marketplace": "wildberries", "stream": "", "reason": "down"})
+    assert await told() == {("slices", "paused"): 2}
+
+
+async def test_the_lag_counts_from_the_interval_that_was_wished(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    await stand(admin, tenants[0], "orders", last_success_at=NOW - 9 * HOUR, every_override=6 * HOUR)
+    lag = (await figures(sessions))["lag_seconds", "wildberries", "orders"]
+    assert lag / 3600 == pytest.approx(3, abs=0.5)
+
+
 async def test_refused_answers_count_until_somebody_has_dealt_with_them(
     sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
 ) -> None:
@@ -81,20 +113,17 @@ async def test_refused_answers_count_until_somebody_has_dealt_with_them(
     assert (await figures(sessions))["quarantine_open", "wildberries", "orders"] == 2
 
 
-async def test_the_day_that_a_key_expires_is_told_where_it_is_known(
-    sessions: Sessions, database: Database, tenants: tuple[Tenant, Tenant]
+async def test_the_day_that_the_next_key_expires_is_told_where_it_is_known(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
 ) -> None:
     assert not [key for key in await figures(sessions) if key[0] == "key_expires_days"]
-    async with database.connect("postgres") as owner:
-        await owner.execute("ALTER TABLE core.marketplace_account ADD COLUMN IF NOT EXISTS key_expires_at timestamptz")
-        await owner.execute("GRANT SELECT (key_expires_at) ON core.marketplace_account TO collector_scheduler")
-        for tenant, days in zip(tenants, (30, 3), strict=True):
-            await owner.execute(
-                "UPDATE core.marketplace_account SET key_expires_at = $2 WHERE id = $1",
-                tenant.account_id,
-                NOW + timedelta(days=days),
-            )
+    account = table_named("core.marketplace_account")
+    for tenant, days in zip(tenants, (30, 3), strict=True):
+        change = update(account).where(account.c.id == tenant.account_id)
+        await admin.execute(change.values(key_expires_at=NOW + timedelta(days=days)))
     assert (await figures(sessions))["key_expires_days", "wildberries"] == pytest.approx(3, abs=0.1)
+    await admin.execute(change.values(status="paused"))
+    assert (await figures(sessions))["key_expires_days", "wildberries"] == pytest.approx(30, abs=0.1)
 
 
 async def test_the_role_for_metrics_may_ask_and_no_tenant_is_named(

@@ -27,7 +27,10 @@ DOES_NOT_FIT = {
 # What is read in windows and never again, and why. A stream that is not here says how long its time is restated.
 NEVER_READ_AGAIN = {
     "wildberries/sales_by_day": "read when the money is in, 25 hours later",
+    "wildberries/sales_funnel_history": "read when the day has been over for one more",
+    "wildberries/search_texts": "read when the day has been over for one more",
     "wildberries/order_feed": "by the time of the status: what changes comes again in a later window",
+    "ozon/product_queries": "read when it has been computed, two days later",
     "ozon/returns": "by the moment of the status",
     "yandex_market/orders": "by the time of the change",
     "yandex_market/returns": "by the day of the change",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import json
+from collections import Counter
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collectors.errors import CollectError, Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import get, post
@@ -20,9 +24,10 @@ from collectors.reports import (
     Working,
     file_name,
     report,
+    report_by_ids,
     report_named_by_us,
 )
-from collectors.stream import Answer, Bucket, Cursor, Mark, Page, Rate, Request, Scope, Step
+from collectors.stream import Answer, Bucket, Cursor, Id, Mark, Page, Rate, Request, Scope, Step
 from tests.unit.collectors.scripted import WALK, Script, Scripted, answer_of, gathered, steps_of, walk_from
 
 FILE = Request(method="GET", host="files.test", path="/made/7.zip", signed=False)
@@ -264,3 +269,84 @@ async def test_a_report_that_failed_is_created_under_another_name() -> None:
     assert script.said == [{"id": "7-1"}] * 3
     assert isinstance(page, Page)
     assert page.last
+
+
+class Press:
+    """Makes reports of what it is asked for. Each is ready at the second poll; of 3 the first one is not made."""
+
+    def __init__(self) -> None:
+        self.asked_for: dict[str, list[Id]] = {}
+        self.polls: Counter[str] = Counter()
+
+    async def __call__(self, request: Request) -> Answer:
+        if request.path == "/create":
+            name = f"r{len(self.asked_for)}"
+            self.asked_for[name] = request.body["ids"]
+            return answer_of(json.dumps({"id": name}).encode(), request=request)
+        name = request.path.rpartition("/")[2]
+        if request.path.startswith("/file"):
+            return answer_of(json.dumps(self.asked_for[name]).encode(), request=request)
+        self.polls[name] += 1
+        first_of_3 = 3 in self.asked_for[name] and list(self.asked_for.values()).count(self.asked_for[name]) == 1
+        told = b"working" if self.polls[name] < 2 else b"failed" if first_of_3 else b"ready"
+        return answer_of(told, request=request)
+
+
+def pressed(answer: Answer) -> State:
+    name = answer.request.path.rpartition("/")[2]
+    is_ready = answer.body == b"ready"
+    return Ready(Request(method="GET", host="api.test", path=f"/file/{name}")) if is_ready else STATES[answer.body]
+
+
+BY_IDS = report_by_ids(
+    report(
+        post("api.test", "/create", lambda walk, _: {"ids": list(walk.ids)}, repeatable=False),
+        report_id="id",
+        poll=get("api.test", lambda _, at: f"/info/{at['report']}"),
+        state=pressed,
+    ),
+    size=4,
+)
+
+
+@given(
+    ids=st.sets(st.integers(0, 9), max_size=9),
+    runs=st.lists(st.tuples(st.integers(1, 4), st.sets(st.integers(0, 9)), st.integers(0, 3)), max_size=20),
+)
+async def test_of_each_id_one_report_is_made_wherever_the_walk_is_gone_on_with(
+    ids: set[int], runs: list[tuple[int, set[int], int]]
+) -> None:
+    """A run is stopped after so many steps; at the next one these ids are new, and reports are smaller."""
+    press, steps, ever = Press(), list[Step](), set(ids)
+    for most, new, smaller in [*runs, *[(99, set[int](), 0)] * 40]:
+        walk = replace(WALK, ids=sorted(ever), cursor=_stored(steps), smaller=smaller)
+        with suppress(NotReady, Later, StopAsyncIteration):
+            async with aclosing(BY_IDS(press, walk)) as found:
+                for _ in range(most):
+                    steps.append(await anext(found))
+        if steps and isinstance(last := steps[-1], Mark | Page) and last.last:
+            break
+        ever |= {one for one in new if steps and one > max(ids, default=0)}
+    pages = [step for step in steps if isinstance(step, Page)]
+    brought = [one for page in pages for one in json.loads(page.answer.body)]
+    assert brought == sorted(set(brought)), "none twice"
+    assert ids <= set(brought) <= ever
+    assert [step.last for step in steps if isinstance(step, Page | Mark)] == [False] * (len(steps) - 1) + [True]
+    made_for_nothing = 1 if 3 in brought else 0
+    assert len(press.asked_for) == len(pages) + made_for_nothing, "each was created once"
+
+
+def _stored(steps: list[Step]) -> Cursor | None:
+    """Return the cursor of the last step as the next run finds it: through JSON."""
+    return json.loads(json.dumps(dict(steps[-1].cursor))) if steps else None
+
+
+async def test_a_report_under_way_is_fetched_although_all_its_ids_are_gone() -> None:
+    press = Press()
+    steps, _ = await gathered(BY_IDS, press, replace(WALK, ids=[1, 2]))
+    cursor = {"ids": [1, 2], "within": {"report": "r0"}}
+    assert steps == [Mark(cursor)]
+    (page,), error = await gathered(BY_IDS, press, replace(WALK, cursor=cursor))
+    assert error is None
+    assert isinstance(page, Page)
+    assert (dict(page.cursor), page.last, page.answer.body) == ({"after": 2}, True, b"[1, 2]")

@@ -128,7 +128,11 @@ def first_column(body: bytes) -> Iterable[Any]:
 
 
 def advertised(body: bytes) -> Iterable[Any]:
-    """Read the report of one campaign: its number is in the first line, and the last one is a sum."""
+    """Read the report of a campaign, or of each in a ZIP: its number is in the first line, the last line is a sum."""
+    if body.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            yield from (key for name in archive.namelist() for key in advertised(archive.read(name)))
+        return
     head, _, *rows, _ = body.decode().splitlines()
     campaign = head.partition("№ ")[2].partition(",")[0]
     for day, sku, *_ in (row.split(";") for row in rows):
@@ -227,7 +231,7 @@ CASES = {
     "ozon/perf_daily": Case(keys_of("ozon/perf_daily"), page=None),
     "ozon/perf_expense": Case(keys_of("ozon/perf_expense"), page=None),
     "ozon/perf_sku": Case(keys_of("ozon/perf_sku"), page=None),
-    "ozon/perf_report": Case(advertised, page=None),
+    "ozon/perf_report": Case(advertised, page=None, halved=2),
     "yandex_market/campaigns": Case(listed("campaigns", key="id"), page=2),
     "yandex_market/orders_stats": Case(listed("result", "orders", key="id"), page=5),
     "yandex_market/orders": Case(listed("orders", key="orderId"), page=6),
@@ -435,7 +439,8 @@ def _keys(case: Case, pages: list[Page]) -> list[str]:
 
 
 def _told(page: Page) -> tuple[object, ...]:
-    return page.answer.body, page.records, page.last, page.new, page.declared_total, page.file_name
+    kind = page.file_name and Path(page.file_name).suffix  # a report that is made anew has another name
+    return page.answer.body, page.records, page.last, page.new, page.declared_total, kind
 
 
 def _oracle(case: Case) -> dict[str, str]:
