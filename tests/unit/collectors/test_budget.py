@@ -27,7 +27,10 @@ DOES_NOT_FIT = {
 # What is read in windows and never again, and why. A stream that is not here says how long its time is restated.
 NEVER_READ_AGAIN = {
     "wildberries/sales_by_day": "read when the money is in, 25 hours later",
+    "wildberries/sales_funnel_history": "asked for 25 hours after the day, and only of the last week",
+    "wildberries/search_texts": "asked for 25 hours after the day",
     "wildberries/order_feed": "by the time of the status: what changes comes again in a later window",
+    "ozon/product_queries": "asked for two days after the day, by when it is computed",
     "ozon/returns": "by the moment of the status",
     "yandex_market/orders": "by the time of the change",
     "yandex_market/returns": "by the day of the change",
