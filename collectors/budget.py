@@ -2,7 +2,7 @@
 
 An ordinary day of an account whose lists fit a page each: what more pages a seller has come on top, so the figures are
 what a stream takes at least. A first collection and backfills use what is left. Walks of a report are counted where
-they are created.
+they are created: a test holds polls and files, which come on top, against what is left of their limits.
 """
 
 from __future__ import annotations
