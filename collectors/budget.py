@@ -2,7 +2,7 @@
 
 An ordinary day of an account whose lists fit a page each: what more pages a seller has come on top, so the figures are
 what a stream takes at least. A first collection and backfills use what is left. Walks of a report are counted where
-they are created.
+they are created: a test holds polls and files, which come on top, against what is left of their limits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collectors.stream import Bucket, ListedBy, Marketplace, Scope, Stream, Wind
 
 LISTED = 10  # slices of a stream whose slices another one lists: the stores of a seller, its warehouses
 ORDINARY = ""  # the token whose limits are the buckets' own
+NAMED = 70  # ids of a stream that walks for each of them: the reports of five weeks, and of the windows they lie in
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
 
@@ -48,7 +49,9 @@ def requests_a_day(stream: Stream) -> float:
 
 
 def requests_a_walk(stream: Stream) -> int:
-    """Return 1 where one answer is all, else 2: a page, and what tells that nothing is behind it."""
+    """Return 1 where one answer is all, else 2, or 2 of each id: a page, and what tells that nothing is behind it."""
+    if stream.paging.startswith("for each "):
+        return 2 * NAMED
     return 1 if stream.paging.startswith(("one ", "all ", "report")) else 2
 
 

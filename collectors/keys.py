@@ -5,13 +5,18 @@ Nothing here is secret: it may be shown, logged and stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
-from collectors.stream import Answer, ListedBy, Request, Stream, Walk, Windows
+from collectors.stream import Answer, ListedBy, Marketplace, Request, Secret, Stream, Walk, Windows
 from collectors.windows import cell
+
+_A_NAME = re.compile(r"[A-Za-z_]{1,32}")  # anything else may be a secret in the place of its name
+_NEAR = 0.75  # "comment" is 0.71 from "content", and "finanse" 0.86 from "finance"
 
 
 def _nothing(_: Stream, __: Request) -> str:
@@ -80,3 +85,26 @@ def refused_streams(
         request = first_request(stream, seller=seller, now=now)
         found[stream.name] = "" if request is None else knowledge.lacks(stream, request)
     return {name: why for name, why in found.items() if why}
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A name in a secret that nobody reads."""
+
+    words: str  # one sentence, which does not hold the value
+    misspelt: bool  # it is nearly one that is read and not there
+
+
+def ignored(marketplace: Marketplace, secret: Secret) -> Iterator[Ignored]:
+    """Tell which names of the secret the marketplace does not know, with the nearest one that it does."""
+    if marketplace.other_fields is None:
+        return
+    of_logins = [name for login in marketplace.logins.values() for name in login.fields]
+    known = [*marketplace.secret_fields, *marketplace.other_fields, *of_logins]
+    missing = [name for name in known if name not in secret]
+    for name in sorted(secret.keys() - set(known)):
+        is_name = _A_NAME.fullmatch(name) is not None
+        shown = f"{name!r} in the secret" if is_name else f"a name of {len(name)} characters in the secret"
+        near = get_close_matches(name.lower(), missing, n=1, cutoff=_NEAR) if is_name else []
+        advice = f"call it {near[0]!r}" if near else f"{marketplace.name} has {', '.join(known)}"
+        yield Ignored(f"{shown} is ignored: {advice}", misspelt=bool(near))

@@ -305,6 +305,9 @@ class Marketplace:
     token_type: Callable[[Secret, Request], str] = lambda _, __: ""  # of the token that signs this request
     buckets: tuple[Bucket, ...] = ()  # what every request takes from, besides the stream's own
     secret_fields: tuple[str, ...] = ("token",)  # what its secret must hold; a plain text is the first of them
+    other_fields: tuple[str, ...] | None = (
+        None  # what it may hold besides, and beside the logins' fields; None: anything
+    )
     logins: Mapping[str, Login] = field(default_factory=dict)  # host → how keys become the token that signs there
     knows: Callable[[Secret], Knowledge] | None = None  # what a key says of itself; asks nobody and raises nothing
     preflight: Preflight | None = None  # the question that tells more of a key

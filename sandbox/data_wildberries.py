@@ -1,6 +1,7 @@
 """What the Wildberries of the sandbox knows of a seller."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -147,6 +148,14 @@ def as_feed(record: Record) -> bytes:
     return feed_text(dice, nm, record)
 
 
+def in_report(record: Record, report: int) -> Record:
+    """The same row of the realization reports, as it stands in the one of that id."""
+    render = record.life.render
+    assert isinstance(render, partial)
+    told = partial(render, report=report)
+    return replace(record, life=replace(record.life, key=f"{report}/{record.key}", render=told))
+
+
 def _fin_row(dice: Dice, seller: str, day: date, number: int) -> Life:
     row = Dice(seller).number("rrd", 1, 9) * 10_000_000_000 + serial(day, number)
     midnight = datetime(day.year, day.month, day.day, tzinfo=MOSCOW)
@@ -159,13 +168,13 @@ def _fin_row(dice: Dice, seller: str, day: date, number: int) -> Life:
     )
 
 
-def _fin_text(dice: Dice, nm: int, row: int, record: Record) -> bytes:
+def _fin_text(dice: Dice, nm: int, row: int, record: Record, report: int | None = None) -> bytes:
     day = record.at.date()
     price = dice.number("price", 300, 9000)
     return encode(
         {
             # A daily report's id does not fit a double.
-            "reportId": 9_007_199_254_740_993 + day.toordinal() * 2,
+            "reportId": report or 9_007_199_254_740_993 + day.toordinal() * 2,
             "dateFrom": day.isoformat(),
             "dateTo": day.isoformat(),
             "createDate": (day + DAY).isoformat(),

@@ -55,6 +55,7 @@ LIMITS: Mapping[str, tuple[float, int]] = {
     "tariffs_return": (1, 5),
     "fin_detail": (60, 1),
     "fin_reports": (60, 1),
+    "fin_detail_by_id": (60, 1),
     "campaigns": (0.2, 5),
     "campaign_info": (0.2, 5),
     "adv_stats": (20, 1),
@@ -137,7 +138,7 @@ class Wildberries:
         others = (
             sales,
             Goods(world),
-            Money(world),
+            Money(world, data),
             adverts,
             Named(adverts, sales),
             Buyers(world),

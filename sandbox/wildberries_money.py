@@ -1,13 +1,13 @@
 """Wildberries: realization reports, the cost of payments, deductions and the balance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from sandbox.data_wildberries import book
+from sandbox.data_wildberries import WildberriesData, book, in_report
 from sandbox.data_wildberries_goods import nm_id
-from sandbox.marketplace import created
+from sandbox.marketplace import Stream, created
 from sandbox.records import (
     DAY,
     MOSCOW,
@@ -28,11 +28,14 @@ from sandbox.wildberries_methods import HOSTS
 from sandbox.wire import Call, Endpoint, Invalid, Reply
 
 REPORTS_SINCE: Final = date(2025, 1, 1)
+REPORT_ROWS: Final = "/api/finance/v1/sales-reports/detailed"
 SLICES: Final = ("daily", "weekly")
 
 
 class Money:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, data: WildberriesData) -> None:
+        self._rows = data.fin_detail
+
         # One for each day, and on Mondays one for the week that begins.
         def count(day: date) -> int:
             return (1 if day.weekday() else 2) if day >= world.first_day else 0
@@ -50,6 +53,7 @@ class Money:
         penalties_path = "/api/analytics/v1/measurement-penalties"
         return (
             endpoint("fin_reports", "POST", finance, "/api/finance/v1/sales-reports/list", self.report_page),
+            endpoint("fin_detail_by_id", "POST", finance, f"{REPORT_ROWS}/{{reportId}}", self.rows_page),
             endpoint("acquiring", "POST", finance, "/api/finance/v1/acquiring/detailed", self.acquiring_page),
             endpoint("balance", "GET", finance, "/api/v1/account/balance", self.balance_now),
             endpoint("deductions", "GET", analytics, "/api/analytics/v1/deductions", deductions),
@@ -59,6 +63,7 @@ class Money:
     def streams(self) -> Streams:
         return {
             "fin_reports": of_book(self.reports, created),
+            "fin_detail_by_id": Stream(lambda seller, now: list(self._rows_of_reports(seller, now)), None),
             "acquiring": of_book(self.acquiring, created),
             "balance": of_book(self.balance, None),
             "deductions": of_book(self.deductions, created),
@@ -78,6 +83,29 @@ class Money:
         ]
         answer = page(rows, call, call.body, most=1000, default=1000)
         return answer if answer.records else Reply(204, b"")
+
+    def rows_page(self, call: Call) -> Reply:
+        """Rows of one report behind `rrdId`; 204 behind the last, and of a report that the seller does not have."""
+        call.body.only("limit", "rrdId")
+        wanted = call.path["reportId"]
+        if not wanted.isdecimal():
+            raise Invalid("reportId: integer required")
+        limit = call.page_size(call.body.integer("limit", low=1, high=100_000, default=100_000))
+        after = call.body.integer("rrdId", low=0, high=2**63, default=0)
+        reports = [report for report in self.reports.seen(call.seller, call.now) if report.key == wanted]
+        rows = [row for report in reports for row in self._rows_of(report, call.seller, call.now)]
+        found = sorted((row for row in rows if row.life.order > after), key=lambda row: row.life.order)[:limit]
+        return whole(found) if found else Reply(204, b"")
+
+    def _rows_of_reports(self, seller: str, now: datetime) -> Iterator[Record]:
+        for report in self.reports.seen(seller, now):
+            yield from self._rows_of(report, seller, now)
+
+    def _rows_of(self, report: Record, seller: str, now: datetime) -> Iterator[Record]:
+        end = report.at + (DAY if report.slice == "daily" else 7 * DAY)
+        for row in self._rows.seen(seller, now, report.at.date(), end.date()):
+            if report.at <= row.at < end:
+                yield in_report(row, report.life.order)
 
     def acquiring_page(self, call: Call) -> Reply:
         call.body.only("dateFrom", "dateTo", "limit", "rrdId")

@@ -50,6 +50,7 @@ KEYS: dict[str, Keys] = {
     "wildberries/tariffs_pallet": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
     "wildberries/tariffs_return": lambda page: map(warehouse, page["response"]["data"]["warehouseList"]),
     "wildberries/fin_reports": lambda page: (row["reportId"] for row in page),
+    "wildberries/fin_detail_by_id": lambda page: (f"{row['reportId']}/{row['rrdId']}" for row in page),
     "wildberries/campaigns": lambda page: (
         row["advertId"] for group in page["adverts"] for row in group["advert_list"]
     ),
@@ -152,15 +153,19 @@ KEYS: dict[str, Keys] = {
 _ORACLE_PREFIX = dict.fromkeys(("ozon/products", "ozon/product_attributes"), "visibility=")
 
 
-async def stored_keys(stage: Stage, account: Account, stream: str, slice_name: str) -> set[str]:
-    """Return the keys of all records in the current pages of a slice."""
+async def stored_keys(
+    stage: Stage, account: Account, stream: str, slice_name: str, *, within: timedelta | None = None
+) -> set[str]:
+    """Return the keys of all records in the current pages of a slice, or of its windows that end `within` this time."""
     name = f"{account.marketplace}/{stream}"
     rows = await stage.rows(
         "SELECT payload::text, body, file_name FROM raw.page"
-        " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3 AND NOT superseded",
+        " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3 AND NOT superseded"
+        " AND (upper(time_window) > $4) IS NOT FALSE",
         account.id,
         stream,
         slice_name,
+        None if within is None else datetime.now(UTC) - within,
     )
     pages = [
         csv_rows(row["body"])
@@ -180,7 +185,13 @@ async def held_keys(stage: Stage, account: Account, stream: str, slice_name: str
         held = set(stage.box.records(account.marketplace, account.seller, stream, slice_=slice_))
         if declared.ids is None or declared.ids.within is None:
             return held
-        return held & {key for name in declared.ids.streams for key in await stored_keys(stage, account, name, "")}
+        listed = {
+            key
+            for name in declared.ids.streams
+            for slice_name in await slices_of(stage, account, name)
+            for key in await stored_keys(stage, account, name, slice_name, within=declared.ids.within)
+        }
+        return {key for key in held if key.partition("/")[0] in listed}
     spans = await stage.rows(
         "SELECT lower(span) AS since, upper(span) AS until FROM collect.coverage, unnest(covered) span"
         " WHERE marketplace_account_id = $1 AND stream = $2 AND slice = $3",

@@ -50,6 +50,7 @@ PAGE_LIMITS = {
     "wildberries/stocks_seller": 8,
     "wildberries/fbw_supplies": 30,
     "wildberries/fin_reports": 20,
+    "wildberries/fin_detail_by_id": 40,
     "wildberries/questions": 5,
     "wildberries/claims": 7,
     "ozon/products": 25,

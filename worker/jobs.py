@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collectors.errors import AccountRefused, Blame, CollectError, PutOff, StreamUnavailable, TryAgain, Unacceptable
+from collectors.keys import ignored
 from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
@@ -222,8 +223,11 @@ class _Run:
 
     async def _secret(self, *, fresh: bool = False) -> Secret:
         """Return what the account's secret is; `fresh`: now, whatever was read before."""
-        fields = self._stream.marketplace.secret_fields
-        secret = await self._resources.secret(self._account.secret_ref, fields, fresh=fresh)
+        marketplace = self._stream.marketplace
+        secret = await self._resources.secret(self._account.secret_ref, marketplace.secret_fields, fresh=fresh)
+        for name in ignored(marketplace, secret):
+            if name.misspelt:
+                log.warning("key not in order", account=str(self._lease.key.account_id), why=name.words)
         self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
         return secret
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from collectors.errors import AccountRefused, CollectError
-from collectors.keys import Knowledge, Preflight, refused_streams
+from collectors.keys import Knowledge, Preflight, ignored, refused_streams
 from collectors.stream import Answer, Request, Secret, Stream
 from worker.db.accounts import Account, load_account, load_proxies
 from worker.db.endings import sayable
@@ -75,7 +75,9 @@ async def look_at(
         return Checked(resolves=False, problems=(str(error),))
     knowledge = Knowledge() if marketplace.knows is None else marketplace.knows(secret)
     preflight = marketplace.preflight
-    asked, problems, notes = False, [], []
+    names = list(ignored(marketplace, secret))
+    asked, problems = False, [name.words for name in names if name.misspelt]
+    notes = [name.words for name in names if not name.misspelt]
     if ask is not None and preflight is not None and (preflight.tells_more or thorough):
         try:
             knowledge = knowledge.with_more(await _told(preflight, ask, secret))

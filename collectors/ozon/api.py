@@ -131,6 +131,7 @@ OZON = Marketplace(
     told=told,
     file_hosts=(".ozone.ru", ".ozon.ru"),
     secret_fields=("client_id", "api_key"),
+    other_fields=(),
     logins={PERFORMANCE: performance.LOGIN},
     buckets=(Bucket(name="all", rate=Rate(timedelta(seconds=1 / 50), burst=10)),),
     knows=knows,

@@ -174,6 +174,7 @@ WILDBERRIES = Marketplace(
     judge=judge,
     told=told,
     token_type=token_type,
+    other_fields=tuple(sorted({*_CATEGORIES.values()} - {"token"})),
     knows=knows,
     preflight=Preflight(
         request=Request(method="GET", host=COMMON, path="/api/v1/seller-info", buckets=(SELLER_INFO_LIMIT,)),

@@ -1,4 +1,4 @@
-"""What streams of Wildberries list for others: campaigns, the cards in them, cards, assembly tasks."""
+"""What streams of Wildberries list for others: campaigns, the cards in them, cards, assembly tasks, reports."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ class _Tasks(msgspec.Struct):
     orders: list[_Task]
 
 
+class _Report(msgspec.Struct):
+    reportId: int  # noqa: N815 - the vendor's spelling
+
+
 def campaign_ids(body: bytes) -> Iterable[int]:
     """Read the campaigns that have statistics from a page of `campaigns`."""
     groups = msgspec.json.decode(body, type=_Campaigns).adverts or ()
@@ -94,8 +98,14 @@ def task_ids(body: bytes) -> Iterable[int]:
     return [task.id for task in msgspec.json.decode(body, type=_Tasks).orders]
 
 
+def report_ids(body: bytes) -> Iterable[str]:
+    """Read the reports of a page of `fin_reports`. As texts: one of a day does not fit a double."""
+    return [str(report.reportId) for report in msgspec.json.decode(body, type=list[_Report])]
+
+
 CAMPAIGN_IDS = IdsOf(streams=("campaigns",), read=campaign_ids)
 CAMPAIGNS_WITH_GOODS = IdsOf(streams=("campaign_info",), read=campaigns_with_goods, example="1/1")
 # The funnel needs the same token as those who ask for its cards, and has no card that nobody can have searched for.
 CARDS_SEEN = IdsOf(streams=("sales_funnel",), read=cards_seen, within=days(8))
 TASK_IDS = IdsOf(streams=("fbs_orders",), read=task_ids, within=days(30))
+REPORT_IDS = IdsOf(streams=("fin_reports",), read=report_ids, within=days(35))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from collectors.fanout import for_each_id
 from collectors.paging import by_last_row, by_offset, get, one_record, post
 from collectors.stream import Snapshot, Stream, Windows
 from collectors.wildberries.api import ANALYTICS, DOCUMENTS, FINANCE, NOT_BY_BASE, WILDBERRIES, limit
+from collectors.wildberries.listed import REPORT_IDS
 from collectors.wildberries.times import moscow_day, moscow_days, rfc3339
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 
@@ -74,6 +76,32 @@ FIN_REPORTS = Stream(
     buckets=(limit("fin_reports", every=minutes(1), burst=1),),
     every=hours(12),
     needs=f"finance, {NOT_BY_BASE}",
+)
+
+FIN_DETAIL_BY_ID = Stream(
+    marketplace=WILDBERRIES,
+    name="fin_detail_by_id",
+    about="rows of each realization report of the last five weeks, daily and weekly",
+    docs="https://dev.wildberries.ru/openapi/financial-reports-and-accounting#tag/Finansovye-otchyoty",
+    progress=Snapshot(),
+    ids=REPORT_IDS,
+    paging="for each id of fin_reports: rrdId after the last row's, until 204",
+    pages=for_each_id(
+        by_last_row(
+            post(
+                FINANCE,
+                lambda walk, _: f"/api/finance/v1/sales-reports/detailed/{walk.ids[0]}",
+                lambda walk, at: {"limit": walk.limit(100_000), "rrdId": at["after"]},
+            ),
+            rows="",
+            field="rrdId",
+        )
+    ),
+    buckets=(limit("fin_detail_by_id", every=minutes(1), burst=1),),
+    every=days(7),
+    walk_max_age=days(2),  # rrdId never expires, and seventy reports take two requests each, one a minute
+    needs=f"finance, {NOT_BY_BASE}",
+    priority=2,
 )
 
 ACQUIRING = Stream(

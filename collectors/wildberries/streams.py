@@ -31,6 +31,7 @@ from collectors.wildberries.money import (
     DEDUCTIONS,
     DOCUMENTS_OF_SELLER,
     FIN_DETAIL,
+    FIN_DETAIL_BY_ID,
     FIN_REPORTS,
     MEASUREMENT_PENALTIES,
 )
@@ -79,6 +80,7 @@ STREAMS = (
     TARIFFS_RETURN,
     FIN_DETAIL,
     FIN_REPORTS,
+    FIN_DETAIL_BY_ID,
     ACQUIRING,
     BALANCE,
     DEDUCTIONS,

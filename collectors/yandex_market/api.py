@@ -133,6 +133,7 @@ YANDEX_MARKET = Marketplace(
     told=told,
     file_hosts=(".yandex.ru", ".yandex.net"),
     buckets=(PARALLEL,),
+    other_fields=(),
     preflight=Preflight(
         request=Request(
             method="POST",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -55,6 +56,51 @@ async def test_a_stream_waits_for_its_ids_without_an_attempt_and_goes_on_when_th
         assert await ready_count(resources.redis) == 1
         await run_all(resources, ozon, "product_info")
         await assert_whole(stage, ozon, ["products", "product_info"])
+
+
+@asynccontextmanager
+async def held_up(stage: Stage, stream: str) -> AsyncIterator[None]:
+    """Let a run of the stream wait in the transaction that ends it, as long as the block lasts."""
+    async with stage.database.connect("collector_owner") as owner:
+        await owner.execute(
+            "CREATE FUNCTION public.meet() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS"
+            " $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$;"
+            " CREATE TRIGGER meet BEFORE UPDATE ON collect.stream_state FOR EACH ROW"
+            f" WHEN (NEW.stream = '{stream}' AND OLD.lease_token IS NOT NULL AND NEW.lease_token IS NULL)"
+            " EXECUTE FUNCTION public.meet()"
+        )
+        async with owner.transaction():
+            await owner.execute("SELECT pg_advisory_xact_lock(4711)")
+            yield
+
+
+async def is_held_up(stage: Stage, run: asyncio.Task[None]) -> None:
+    async with stage.database.connect("collector_owner") as owner:
+        while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"):
+            assert not run.done(), "it ended without waiting"
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("first", ["campaigns", "adv_stats"])
+async def test_ids_that_come_while_their_stream_is_put_off_wake_it_whichever_is_committed_first(
+    stage: Stage, first: str
+) -> None:
+    """Both runs see the other one as it was before: the one that is committed last has to wake the stream."""
+    account = await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
+    last = {"campaigns": "adv_stats", "adv_stats": "campaigns"}[first]
+    waits = "SELECT not_before > now() FROM collect.stream_state WHERE stream = 'adv_stats'"
+    async with stage.resources() as resources:
+        async with held_up(stage, last):
+            run = asyncio.create_task(collect_slice(resources, account.key(last), stopping=lambda: False))
+            await is_held_up(stage, run)
+            await collect_slice(resources, account.key(first), stopping=lambda: False)
+            assert bool(await stage.value(waits)) == (first == "adv_stats"), "nothing is to be woken yet"
+        await run
+        assert not await stage.value(waits)
+        assert await ready_count(resources.redis) == 1
+        await run_all(resources, account, "adv_stats")
+        outcomes = await stage.rows("SELECT outcome FROM collect.run WHERE stream = 'adv_stats' ORDER BY started_at")
+        assert [row["outcome"] for row in outcomes] == ["put off", "done"]
 
 
 async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage: Stage, ozon: Account) -> None:

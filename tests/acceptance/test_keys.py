@@ -201,6 +201,29 @@ async def test_a_check_says_what_has_to_be_mended(stage: Stage) -> None:
     assert stage.box.requests() == {**asked, "wildberries/seller_info": 2, "yandex_market/campaigns/key": 2}
 
 
+async def test_a_misspelt_category_is_told_by_a_check_and_by_each_run_without_the_token(
+    stage: Stage, wildberries: Account
+) -> None:
+    token = give(stage, wildberries, STATISTICS | FINANCE)
+    (stage.secrets / "wildberries-1").write_text(json.dumps({"token": token, "finanse": token, "comment": "canary"}))
+    misspelt, other = "'finanse' in the secret is ignored: call it 'finance'", "'comment' in the secret is ignored: "
+    said = await account_check(stage, "wildberries 1", "--offline")
+    assert said.code == 1
+    assert f"wildberries 1: {misspelt}" in said.out
+    assert f"wildberries 1: {other}" in said.out
+    async with stage.resources() as resources:
+        with capture_logs() as logs:
+            await run_all(hasty(resources), wildberries, "balance")
+        assert [line["why"] for line in logs if line["event"] == "key not in order"] == [misspelt]
+        await pass_a_day(stage)
+        ended = [line["why"] for line in await check(resources) if line["event"] == "key not in order"]
+    assert ended[0] == misspelt
+    assert ended[1].startswith(other)
+    for told in (said.out, said.err, str(logs), str(ended)):
+        assert token not in told
+        assert "canary" not in told
+
+
 def test_a_check_of_no_account_is_refused(ready: Collector) -> None:
     refused(ready("account", "check", "nobody"), "no account is called 'nobody'")
     refused(ready("account", "check", "--all"), "there is no account")

@@ -43,8 +43,11 @@ A figure is of the fullest limit that a stream takes from, with everything that 
 seller is asked for, in Wildberries sales and the sales of a day. Where the marketplace counts items, so do we, in full
 pages.
 
-* Lists are taken to fit one page, and a seller to have ten stores. Each page more is a request more for each walk; what
-  is left between the two figures is for that, for the first collection, and for what is asked for by hand.
+* Lists are taken to fit one page, and a seller to have ten stores and seventy reports in five weeks. Each page more is
+  a request more for each walk; what is left between the two figures is for that, for the first collection, and for what
+  is asked for by hand.
+* Of a report its creation is counted. Asking whether it is made and fetching its file are not: the limits on these have
+  room for four questions and the file of each report, with any token.
 * **Does not fit** loses nothing. New time comes before what is read again, and a request that has to wait puts its
   stream off and holds no worker: the stream is collected as often as the limit allows, not as often as
   [docs/streams.md](streams.md) says, and what is restated is read again later.

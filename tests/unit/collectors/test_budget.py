@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collectors.budget import ORDINARY, requests_a_walk, token_types, uses, walks_a_day
+from collectors.budget import ORDINARY, counted, requests_a_day, requests_a_walk, token_types, uses, walks_a_day
 from collectors.registry import STREAMS, find_stream
-from collectors.stream import Snapshot, Stream, Windows
+from collectors.stream import Answer, Bucket, Page, Request, Snapshot, Stream, Windows
+from collectors.testing import walk_of
 from tests.unit.collectors.drawn import DAY
 from tests.unit.collectors.lives import Life
 
@@ -50,6 +54,9 @@ LIVED = [
     "yandex_market/orders_stats",
 ]
 
+POLLS = 4  # of a report: one more than a report that is named by us and is ready at the second look takes
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
 
 def catalogue(marketplace: str) -> list[Stream]:
     return list(STREAMS[marketplace].values())
@@ -70,6 +77,55 @@ def test_a_personal_token_has_room_for_several_times_the_pages() -> None:
         for name, use in uses(streams[0].marketplace, streams, ORDINARY).items():
             least = 1 if name.startswith("placement_by") else 3  # a report, which has no pages
             assert least * use.taken <= use.allowed, f"{name}: {use.taken:.0f} of {use.allowed:.0f}"
+
+
+@pytest.mark.parametrize("marketplace", STREAMS)
+async def test_polls_and_files_of_reports_which_are_not_counted_have_room_with_each_token(marketplace: str) -> None:
+    streams = catalogue(marketplace)
+    reports = [stream for stream in streams if stream.paging.startswith("report")]
+    taken: Counter[str] = Counter()
+    buckets: dict[str, Bucket] = {}
+    for stream in reports:
+        requests = await behind_creation(stream)
+        assert requests, f"{stream.name} does not poll"
+        assert marketplace != "wildberries" or requests[-1].file, f"{stream.name} fetches no file"
+        for request in requests:
+            asked = stream if request.buckets is None else replace(stream, buckets=request.buckets)
+            for bucket in counted(stream.marketplace, asked):
+                buckets[bucket.name] = bucket
+                taken[bucket.name] += round(requests_a_day(stream) * (1 if request.file else POLLS) + 0.5)
+    for token_type in token_types(streams[0].marketplace, streams):
+        found = uses(streams[0].marketplace, streams, token_type)
+        for name, bucket in buckets.items():
+            others = found[name].taken if name in found else 0
+            allowed = DAY / bucket.rate_for(token_type).every
+            assert others + taken[name] <= allowed, (
+                f"{name} of the token {token_type!r}: {taken[name]} of {allowed:.0f}"
+            )
+
+
+class Enough(Exception):
+    """What is asked for next, the test does not need."""
+
+
+async def behind_creation(stream: Stream) -> list[Request]:
+    """Return the poll of a report that was created, and the request for its file where that has a limit of its own."""
+    asked: list[Request] = []
+
+    async def fetch(request: Request) -> Answer:
+        asked.append(request)
+        if len(asked) > 1 or stream.marketplace.name != "wildberries":
+            raise Enough
+        is_list = request.path.endswith("/downloads")
+        body = b'{"data": [{"id": "1", "status": "SUCCESS"}]}' if is_list else b'{"data": {"status": "done"}}'
+        return Answer(request=request, status=200, headers={}, body=body, fetched_at=NOON)
+
+    walk = replace(walk_of(stream, now=NOON), cursor={"report": "1", "created": True})
+    with suppress(Enough):
+        async with aclosing(stream.pages(fetch, walk)) as steps:
+            async for step in steps:
+                assert not isinstance(step, Page)
+    return asked
 
 
 @pytest.mark.parametrize("name", LIVED)

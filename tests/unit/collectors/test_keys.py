@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collectors.errors import Malformed
-from collectors.keys import Knowledge, first_request, refused_streams
+from collectors.keys import Knowledge, first_request, ignored, refused_streams
 from collectors.ozon.api import told_of_roles
 from collectors.registry import STREAMS, find_marketplace
 from collectors.stream import Answer, Request
@@ -19,6 +19,10 @@ from tests.unit.collectors.tokens import BASE, TEST, token
 SELLER, OTHER = "6f2c1b0e-0000-4000-8000-000000000001", "6f2c1b0e-0000-4000-8000-000000000002"
 SOON, LATER = NOW + timedelta(days=3), NOW + timedelta(days=100)
 CONTENT, STATISTICS, FINANCE, READ_ONLY = 1, 5, 13, 30
+CATEGORIES = (
+    *("statistics", "content", "prices", "finance", "analytics", "feedbacks", "promotion", "marketplace"),
+    *("supplies", "returns", "documents"),
+)
 
 
 def refused(known: Knowledge, marketplace: str = "wildberries") -> dict[str, str]:
@@ -105,3 +109,32 @@ def test_every_stream_shows_what_it_asks_first() -> None:
             request = first_request(stream, seller="1", now=NOW)
             assert request is not None
             assert request.host in find_marketplace(stream.marketplace.name).hosts
+
+
+def told_of(marketplace: str, *names: str) -> list[tuple[str, bool]]:
+    found = ignored(find_marketplace(marketplace), dict.fromkeys(names, "canary"))
+    return [(name.words, name.misspelt) for name in found]
+
+
+def test_a_misspelt_name_in_a_secret_is_told_with_the_one_that_was_meant() -> None:
+    assert told_of("wildberries", "token", "promotoin", "Finance") == [
+        ("'Finance' in the secret is ignored: call it 'finance'", True),
+        ("'promotoin' in the secret is ignored: call it 'promotion'", True),
+    ]
+    assert told_of("ozon", "client_id", "api_key", "perf_client_secret", "perf_clientid") == [
+        ("'perf_clientid' in the secret is ignored: call it 'perf_client_id'", True),
+    ]
+    assert told_of("wildberries", "token", *(name for name in CATEGORIES)) == []
+
+
+def test_a_name_that_is_like_none_or_may_be_a_key_itself_is_only_said_to_be_ignored() -> None:
+    ((comment, misspelt),) = told_of("yandex_market", "token", "comment")
+    assert comment == "'comment' in the secret is ignored: yandex_market has token"
+    assert not misspelt
+    swapped = token(CONTENT)
+    ((words, misspelt),) = told_of("wildberries", "token", swapped)
+    assert words.startswith(f"a name of {len(swapped)} characters in the secret is ignored: wildberries has token, ")
+    assert swapped[:8] not in words
+    assert not misspelt
+    ((words, misspelt),) = told_of("wildberries", "token", "promotion", "promotions")
+    assert not misspelt, "the one that it is like is there"

@@ -36,6 +36,7 @@ WILDBERRIES_PATHS = {
     "tariffs_pallet": "/api/v1/tariffs/pallet",
     "tariffs_return": "/api/v1/tariffs/return",
     "fin_reports": "/api/finance/v1/sales-reports/list",
+    "fin_detail_by_id": "/api/finance/v1/sales-reports/detailed/{reportId}",
     "campaigns": "/adv/v1/promotion/count",
     "campaign_info": "/api/advert/v2/adverts",
     "adv_spend": "/adv/v1/upd",
