@@ -120,7 +120,9 @@ async def behind_creation(stream: Stream) -> list[Request]:
         body = b'{"data": [{"id": "1", "status": "SUCCESS"}]}' if is_list else b'{"data": {"status": "done"}}'
         return Answer(request=request, status=200, headers={}, body=body, fetched_at=NOON)
 
-    walk = replace(walk_of(stream, now=NOON), cursor={"report": "1", "created": True})
+    under_way = {"report": "1", "created": True}
+    cursor = under_way if stream.ids is None else {"ids": [stream.ids.example], "within": under_way}
+    walk = replace(walk_of(stream, now=NOON), cursor=cursor)
     with suppress(Enough):
         async with aclosing(stream.pages(fetch, walk)) as steps:
             async for step in steps:

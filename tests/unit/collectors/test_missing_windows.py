@@ -103,7 +103,7 @@ def test_a_clock_that_jumps_forth_and_back_leaves_no_hole(
         gaps = minus([Window(since, limit)], covered) if limit > since else []
         covered = union([*covered, *missing(progress, gaps, now)])
     told = horizon(progress, latest)
-    assert minus([Window(since, told)], covered) == []
+    assert told <= since or minus([Window(since, told)], covered) == []
 
 
 @pytest.mark.parametrize(
