@@ -138,7 +138,8 @@ class _Run:
         """Return the answer without the account's keys, should the API have repeated them."""
         body = answer.body
         for value in (*self._keys, *(self._fetch.tokens if self._fetch else ())):
-            body = body.replace(value.encode(), b"***")
+            if len(value) >= _REPLACED:
+                body = body.replace(value.encode(), b"***")
         return replace(answer, body=body)
 
     def release(self) -> None:
@@ -224,7 +225,7 @@ class _Run:
         """Return what the account's secret is; `fresh`: now, whatever was read before."""
         fields = self._stream.marketplace.secret_fields
         secret = await self._resources.secret(self._account.secret_ref, fields, fresh=fresh)
-        self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
+        self._keys += secret.values()
         return secret
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
