@@ -57,6 +57,33 @@ async def test_a_stream_waits_for_its_ids_without_an_attempt_and_goes_on_when_th
         await assert_whole(stage, ozon, ["products", "product_info"])
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome"), [("unavailable", "unavailable"), ("retired", "unavailable"), ("quarantined", "put off")]
+)
+async def test_a_stream_whose_ids_cannot_come_now_is_left_alone_until_they_can(
+    stage: Stage, ozon: Account, state: str, outcome: str
+) -> None:
+    waiting = "SELECT greatest(not_before, next_due_at) > now() AS waits FROM collect.stream_state WHERE stream = $1"
+    async with stage.resources() as resources:
+        await stage.change("UPDATE collect.stream_state SET state = $1 WHERE stream = 'products'", state)
+        for stream in ("product_info", "product_info", "stocks_fbo"):
+            await run_all(resources, ozon, stream)
+        runs = await stage.rows("SELECT outcome FROM collect.run WHERE stream = 'product_info'")
+        assert [run["outcome"] for run in runs] == [outcome], "it woke itself"
+        assert await stage.value(waiting, "product_info")
+        assert await ready_count(resources.redis) == 0
+        await stage.change("UPDATE collect.stream_state SET state = 'active' WHERE stream = 'products'")
+        for stream in ("products", "product_info"):
+            await run_all(resources, ozon, stream)
+            assert await ready_count(resources.redis) >= 1
+        await run_all(resources, ozon, "stocks_fbo")
+        await assert_whole(stage, ozon, ["product_info", "stocks_fbo"])
+    states = await stage.rows(
+        "SELECT DISTINCT state FROM collect.stream_state WHERE stream IN ('product_info', 'stocks_fbo')"
+    )
+    assert [row["state"] for row in states] == ["active"]
+
+
 async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage: Stage, ozon: Account) -> None:
     async with stage.resources() as resources:
         for stream in ("products", "product_info"):
