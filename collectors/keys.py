@@ -51,19 +51,23 @@ class _Enough(BaseException):
 
 
 def first_request(stream: Stream, *, seller: str, now: datetime) -> Request | None:
-    """Return what a walk of the stream asks first, without asking; None if it asks nothing before it has a page."""
+    """Return what a walk of the stream asks first, without asking; None if it asks nothing."""
     window = cell(stream.progress, now - timedelta(days=1)) if isinstance(stream.progress, Windows) else None
     slice_ = "1" if isinstance(stream.slices, ListedBy) else stream.slices[0]
-    walk = Walk(seller=seller, since=now - timedelta(days=1), now=now, slice=slice_, window=window)
+    ids = () if stream.ids is None else (stream.ids.example,)
+    walk = Walk(seller=seller, since=now - timedelta(days=1), now=now, slice=slice_, window=window, ids=ids)
     asked: list[Request] = []
 
     async def fetch(request: Request) -> Answer:
         asked.append(request)
         raise _Enough
 
-    # `pages` awaits nothing but `fetch`, so it runs to that in one step, without a loop.
-    with suppress(_Enough, StopIteration, StopAsyncIteration):
-        stream.pages(fetch, walk).__anext__().send(None)
+    steps = stream.pages(fetch, walk)
+    # `pages` awaits nothing but `fetch`, so it runs to that, or to a step before it, in one go, without an event loop.
+    with suppress(_Enough, StopAsyncIteration):
+        while not asked:
+            with suppress(StopIteration):
+                steps.__anext__().send(None)
     return asked[0] if asked else None
 
 

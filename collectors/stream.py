@@ -289,6 +289,7 @@ class IdsOf:
     read: Callable[[bytes], Iterable[Id]]
     within: timedelta | None = None  # of windows and watermarks: how far back; of a snapshot it says nothing
     of_slice: bool = False  # only from the slices that have the name of the one that asks
+    example: Id = "1"  # an id as `pages` can ask for it, to show a request that nobody sends
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,7 @@ def task_ids(body: bytes) -> Iterable[int]:
 
 
 CAMPAIGN_IDS = IdsOf(streams=("campaigns",), read=campaign_ids)
-CAMPAIGNS_WITH_GOODS = IdsOf(streams=("campaign_info",), read=campaigns_with_goods)
+CAMPAIGNS_WITH_GOODS = IdsOf(streams=("campaign_info",), read=campaigns_with_goods, example="1/1")
 # The funnel needs the same token as those who ask for its cards, and has no card that nobody can have searched for.
 CARDS_SEEN = IdsOf(streams=("sales_funnel",), read=cards_seen, within=days(8))
 TASK_IDS = IdsOf(streams=("fbs_orders",), read=task_ids, within=days(30))

@@ -21,7 +21,6 @@ ALL = [
     for name, stream in streams.items()
 ]
 WINDOWED = [param for param in ALL if isinstance(param.values[0].progress, Windows)]  # type: ignore[union-attr]
-IDS = {"adv_clusters": ("1/1",)}
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "core", "shared", "stuff"}
 
 
@@ -44,7 +43,8 @@ async def first_request(stream: Stream) -> Request:
     day = Window(NOW - timedelta(days=20), NOW - timedelta(days=19))
     window = cell(stream.progress, day.start) if isinstance(stream.progress, Windows) else None
     name = stream.slices[0] if isinstance(stream.slices, tuple) else "1"
-    walk = Walk(seller="1", since=day.start, now=NOW, slice=name, window=window, ids=IDS.get(stream.name, (1,)))
+    ids = () if stream.ids is None else (stream.ids.example,)
+    walk = Walk(seller="1", since=day.start, now=NOW, slice=name, window=window, ids=ids)
     with pytest.raises(Asked):
         async for _ in stream.pages(fetch, walk):  # type: ignore[arg-type]  # it never answers
             pass
