@@ -337,6 +337,12 @@ class Stream:
         return self.pages.path if isinstance(self.pages, RecordsAt) else None
 
     @property
+    def needs_streams(self) -> frozenset[str]:
+        """The streams without which it brings nothing: that which lists its slices, and those that bring its ids."""
+        lists = {self.slices.stream} if isinstance(self.slices, ListedBy) else set()
+        return frozenset(lists | set(self.ids.streams if self.ids else ()))
+
+    @property
     def one_record(self) -> bool:
         """Whether an answer is one record itself."""
         return isinstance(self.pages, RecordsAt) and self.pages.path is None

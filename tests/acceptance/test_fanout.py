@@ -84,6 +84,14 @@ async def test_a_stream_whose_ids_cannot_come_now_is_left_alone_until_they_can(
     assert [row["state"] for row in states] == ["active"]
 
 
+async def test_the_ids_of_a_stream_that_is_no_longer_wanted_are_still_good(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+        await run_all(resources, ozon, "products")
+        await stage.change("UPDATE collect.stream_state SET state = 'retired' WHERE stream = 'products'")
+        await run_all(resources, ozon, "product_info")
+        await assert_whole(stage, ozon, ["product_info"])
+
+
 async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage: Stage, ozon: Account) -> None:
     async with stage.resources() as resources:
         for stream in ("products", "product_info"):
