@@ -19,6 +19,7 @@ from collectors.stream import Answer, Fetch, Request, Step, Stream, Walk
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, run_all
 from worker.jobs import collect_slice
+from worker.kept_ids import KeptIds
 from worker.queue import ready_count
 
 OZON = STREAMS["ozon"]
@@ -107,6 +108,20 @@ async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage:
     assert [run["outcome"] for run in outcomes] == ["done", "nothing new"]
 
 
+async def test_a_walk_under_way_goes_on_with_its_ids_and_reads_no_pages_for_them(stage: Stage, ozon: Account) -> None:
+    key = ozon.key("product_info")
+    async with stage.resources() as resources:
+        await run_all(resources, ozon, "products")
+        few = replace(resources, streams={"ozon": {**OZON, "product_info": cards()}})
+        await collect_slice(few, key, stopping=lambda: True)
+        assert few.ids.size > 0
+        await stage.change("UPDATE collect.walk SET superseded_at = now() WHERE stream = 'products'")
+        await collect_slice(few, key, stopping=lambda: False)
+        assert few.ids.size == 0, "the walk is over"
+        (walk,) = await stage.rows(WALKS, "product_info")
+        assert walk["pages"] > 1, "its ids were looked for again, where there are none"
+
+
 async def test_a_page_that_does_not_tell_its_ids_is_an_error_that_names_it(stage: Stage, ozon: Account) -> None:
     async with stage.resources() as resources:
         stage.box.fail("ozon", "products", 200, body='{"result": {"items": [{"id": 1}], "total": 1, "last_id": ""}}')
@@ -147,7 +162,8 @@ async def test_ids_renewed_and_a_worker_killed_in_mid_walk_cost_and_double_nothi
 
         async def run(stream: Stream, *, one_page: bool = False) -> None:
             streams = {"ozon": {**OZON, stream.name: stream}}
-            await collect_slice(replace(resources, streams=streams), key, stopping=lambda: one_page)
+            other_process = replace(resources, streams=streams, ids=KeptIds())
+            await collect_slice(other_process, key, stopping=lambda: one_page)
 
         await run_all(resources, ozon, "products")
         listed = set(stage.box.records("ozon", ozon.seller, "products"))
