@@ -247,7 +247,8 @@ class _Run:
     async def _wake(self, ending: Ending) -> list[SliceKey]:
         """Let go on what waited for this stream; or this one itself, if what it waited for came in the meantime."""
         key, ids = self._lease.key, self._stream.ids
-        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and ending.wait else ()
+        waits = ending.wait is not None or ending.state == "unavailable"
+        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and waits else ()
         streams = self._resources.streams[key.marketplace]
         if not any(stream.ids and set(parents) & set(stream.ids.streams) for stream in streams.values()):
             return []

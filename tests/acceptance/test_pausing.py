@@ -32,6 +32,12 @@ def test_an_account_collects_the_streams_that_were_chosen_until_it_is_to_have_al
     assert len(streams(ready, "--account", shop)) > 20
 
 
+def test_what_is_chosen_brings_along_all_that_brings_its_slices_and_ids(ready: Collector, shop: str) -> None:
+    told = ready("account", "set", "shop", "--streams", "stocks_fbo,stocks_fbs_wh").out
+    assert told == "shop: products, product_info, stocks_fbo, warehouses, stocks_fbs_wh\n"
+    assert set(streams(ready, "--account", shop)) >= {"products", "product_info", "stocks_fbo", "warehouses"}
+
+
 def test_a_name_that_is_none_is_answered_with_the_nearest(ready: Collector, shop: str) -> None:
     refused(ready("account", "set", "shop", "--streams", "prises"), "ozon has no stream 'prises': did you mean prices")
     refused(ready("stream", "set", shop, "retuns", "--every", "2h"), "did you mean returns")

@@ -30,8 +30,8 @@ FROM core.marketplace_account, generate_series(1, $1) n
 _RUNS_OF_EACH = """
 INSERT INTO collect.run (id, organization_id, marketplace_account_id, marketplace, stream, slice, lane, started_at,
     finished_at, outcome, worker, pages)
-SELECT uuidv7(), organization_id, marketplace_account_id, marketplace, stream, slice, lane, now() - interval '1 minute' * n,
-    now(), 'done', 'w', 1
+SELECT uuidv7(), organization_id, marketplace_account_id, marketplace, stream, slice, lane,
+    now() - interval '1 minute' * n, now(), 'done', 'w', 1
 FROM collect.stream_state, generate_series(1, $1) n WHERE stream = 'more'
 """
 

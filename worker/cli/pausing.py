@@ -93,7 +93,8 @@ def resume(
 def account_set(
     named: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account, by its name or id.")],
     streams: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Collect these streams only, and those they take slices from.")
+        str | None,
+        typer.Option(metavar="NAME,…", help="Collect these streams only, and those they take slices or ids from."),
     ] = None,
     *,
     all_streams: Annotated[bool, typer.Option("--all-streams", help="Collect every stream there is.")] = False,

@@ -85,6 +85,12 @@ def test_a_token_from_before_there_were_types_tells_the_rest() -> None:
     assert "orders" in refused(known)
 
 
+def test_what_asks_by_ids_or_names_its_report_is_refused_with_the_rest_of_its_category() -> None:
+    refusals = refused(knows({"token": token(STATISTICS)}))
+    assert {"adv_stats", "adv_clusters", "search_texts", "fbs_order_status", "nm_report"} <= refusals.keys()
+    assert "product_info" in refused(told_of_roles(roles(Goods=["/v3/product/list"])), "ozon")
+
+
 def test_roles_of_ozon_tell_which_methods_may_be_called_and_until_when() -> None:
     known = told_of_roles(roles(FBS=["/v4/posting/fbs/list"], Goods=["/v3/product/list"]))
     refusals = refused(known, "ozon")
