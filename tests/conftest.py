@@ -8,6 +8,7 @@ pytest_plugins = ["tests.servers", "tests.spools", "tests.stage", "tests.accepta
 _ONE_AFTER_THE_OTHER = ("acceptance", "chaos", "faults", "integration", "migration")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist itself reads the groups in this hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give those tests to one of xdist's workers, and all the others to whoever is free (`--dist loadgroup`)."""
     tests = config.rootpath / "tests"
