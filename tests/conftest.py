@@ -5,21 +5,21 @@ from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.servers", "tests.spools", "tests.stage", "tests.acceptance.commands"]
 
-# Where servers, processes and clocks are real: side by side they would take each other's time.
-_ONE_AFTER_THE_OTHER = ("acceptance", "chaos", "faults", "integration", "migration")
+# Where servers, processes and clocks are real: three at a time would take each other's time.
+_IN_TWO = {"acceptance": "acceptance", **dict.fromkeys(("chaos", "faults", "integration", "migration"), "the others")}
 
 
-class _Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedulers have no types
-    """Give those tests to one of xdist's workers, and the others, file by file, to whoever is free."""
+class _InTwo(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedulers have no types
+    """Give each half of those tests to one of xdist's workers, and the rest, file by file, to whoever is free."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return "" if path.split("/")[1] in _ONE_AFTER_THE_OTHER else path
+        return _IN_TWO.get(path.split("/")[1], path)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    return _Apart(config, log)
+    return _InTwo(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

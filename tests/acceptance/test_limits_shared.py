@@ -22,7 +22,7 @@ SKEWS = (-2.0, -0.7, 0.7, 2.0)
 WORKER = """
 import asyncio, datetime, json, sys, time
 
-methods, valkey, skew, ends = json.loads(sys.argv[1])
+methods, valkey, skew, lasts = json.loads(sys.argv[1])
 right = time.time
 time.time = lambda: right() + skew
 
@@ -44,7 +44,7 @@ async def main():
         async def work(limits, url, every, burst):
             bucket = Bucket(name=url, rate=Rate(datetime.timedelta(seconds=every), burst))
             keys = [(bucket, bucket_key("vendor", "one seller", bucket, egress="direct"))]
-            while time.monotonic() < ends:
+            while time.monotonic() - begun < lasts:
                 try:
                     async with limits.turn(keys, "", wait=wait):
                         async with http.get(url) as answer:
@@ -54,6 +54,7 @@ async def main():
 
         async with http.get(methods[0][0] + "ready") as answer:
             await answer.read()
+        begun = time.monotonic()
         await asyncio.gather(*(work(accounts[number % 2], *method) for number in range(12) for method in methods))
         print(max(waited))
 
@@ -114,7 +115,7 @@ class Counting:
 async def start(vendors: list[tuple[str, Counting]], valkey: str, skew: float) -> Process:
     # The time that Python takes to start is not the vendor's; who is ready waits for the others.
     methods = [(url, vendor.every, vendor.burst) for url, vendor in vendors]
-    asked = json.dumps([methods, valkey, skew, time.monotonic() + SECONDS + 1.5])
+    asked = json.dumps([methods, valkey, skew, SECONDS])
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER, asked, cwd=ROOT, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
     )
