@@ -5,7 +5,7 @@ export PYTHON UPGRADE
 READY := .venv/.ready
 BIN := .venv/bin
 
-.PHONY: help demo test check lock clean always
+.PHONY: help demo test check soak lock clean always
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -23,6 +23,9 @@ check: $(READY)  ## style, types and import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+soak: $(READY)  ## the storm of tests/chaos with a thousand blows, about half an hour; ARGS=--seed=2 is another one
+	@$(BIN)/python -m pytest tests/chaos --blows 1000 $(ARGS)
 
 lock:  ## write requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	@sh requirements/lock.sh

@@ -82,6 +82,10 @@ class Ledger:
     def plan(self, failure: Failure) -> None:
         self._failures.append(failure)
 
+    def recover(self) -> None:
+        """Fail no more, whatever was planned."""
+        self._failures.clear()
+
     def next_failure(self, endpoint: Endpoint, seller: str) -> Failure | None:
         """The failure to play now, which is thereby spent once."""
         for failure in self._failures:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 TOO_FAR = timedelta(seconds=5)  # more than this between the worker and the database is an alarm
 
 
+def steady() -> Callable[[], datetime]:
+    """Return our own time as it is now, going on evenly, whatever somebody sets the machine's clock to."""
+    at, since = datetime.now(UTC), time.monotonic()
+    return lambda: at + timedelta(seconds=time.monotonic() - since)
+
+
 class Clock:
     """Tells the database's time without asking it each time."""
 
-    def __init__(self, wall: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._wall = wall
+    def __init__(self, wall: Callable[[], datetime] | None = None) -> None:
+        self._wall = wall or steady()
         self.skew = timedelta(0)  # the database's time minus ours
 
     def wall(self) -> datetime:

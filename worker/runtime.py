@@ -130,6 +130,7 @@ class CollectorWorker(Worker):
         self._failures = 0
         self._failed_at = 0.0
         self._failure: type[Exception] | None = None
+        self._cron_ran_at = datetime.min.replace(tzinfo=UTC)
         self._claim_script = self.pool.register_script(_CLAIM)
 
     @property
@@ -206,8 +207,11 @@ class CollectorWorker(Worker):
         """Enqueue the ticks that are due. One that Redis did not take is enqueued later, with the same id."""
         before = [(cron_job, cron_job.next_run) for cron_job in self.cron_jobs]
         for cron_job in self.cron_jobs:
+            if n < self._cron_ran_at and cron_job.next_run is not None:  # the clock was set back
+                cron_job.calculate_next(n)
             _skip_missed(cron_job, n)
         planned = [(cron_job, cron_job.next_run) for cron_job in self.cron_jobs]
+        self._cron_ran_at = n
         try:
             await super().run_cron(n, delay, num_windows)
             await self._let_pass([(cron_job, then) for cron_job, then in planned if then and cron_job.next_run != then])

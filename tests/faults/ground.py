@@ -104,6 +104,7 @@ class Ground:
     context: ssl.SSLContext
 
     log: list[object]
+    is_stopping: bool = False  # the worker
 
     async def seller(self, case: Case, *, group: str | None = None) -> Seller:
         """Make an account of a seller of its own."""
@@ -174,7 +175,7 @@ class Ground:
         resources = replace(self.resources, **{"fetcher": fetcher, "secret": keys, **changes})
         try:
             with capture_logs() as logs:
-                await collect_slice(resources, seller.key, stopping=lambda: False)
+                await collect_slice(resources, seller.key, stopping=lambda: self.is_stopping)
         finally:
             await fetcher.aclose()
         return [entry["event"] for entry in logs if entry["log_level"] in {"error", "critical"}]

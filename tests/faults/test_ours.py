@@ -230,9 +230,11 @@ async def test_a_cancelled_request_leaves_nothing_behind(ground: Ground, play: A
         task = asyncio.create_task(collected(ground, seller))
         await reached.wait()
         await asyncio.sleep(0.02)  # what was sent is on its way
+        ground.is_stopping = True
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        ground.is_stopping = False
         run = await ground.row("SELECT outcome FROM collect.run WHERE marketplace_account_id = $1", seller)
         assert run["outcome"] == "stopped"
         begin(ground)

@@ -262,6 +262,16 @@ async def test_of_the_ticks_missed_in_an_outage_only_those_of_the_last_minute_ru
     assert len([job_id for job_id in ids if job_id.startswith("daily:")]) == 1
 
 
+async def test_after_a_clock_that_ran_a_month_ahead_is_set_right_the_ticks_go_on(redis: ArqRedis) -> None:
+    now = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+    often = cron(_nothing, name="often", second=set(range(0, 60, 10)), microsecond=0)
+    worker = CollectorWorker(**worker_options(redis=redis, functions=[], cron_jobs=[often], handle_signals=False))
+    for at in (now, now + timedelta(days=31), now, now + timedelta(seconds=5)):
+        await worker.run_cron(at, 0.5)
+    ids = [job_id.decode() for job_id in await redis.zrange(QUEUE, 0, -1)]
+    assert f"often:{round((now + timedelta(seconds=5)).timestamp() * 1000)}" in ids
+
+
 async def _nothing(*_: Any, **__: Any) -> None: ...
 
 
