@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -90,7 +91,7 @@ class Ground:
         return accounts * len(each)
 
 
-def _pairs(marketplace: str) -> tuple[list[str], list[str], list[object]]:
+def _pairs(marketplace: str) -> tuple[list[str], list[str], list[timedelta]]:
     streams, slices, every = [], [], []
     for stream in STREAMS[marketplace].values():
         listed = [str(number) for number in range(1, _SLICES_OF_A_LIST + 1)]
