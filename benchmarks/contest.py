@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-ROUNDS = 7
-AGAIN = " again"  # the control: the first contestant once more, which shows what a ratio of 1 looks like here
+Work = TypeVar("Work")
+
+ROUNDS = 5
+AGAIN = ", again"  # the control: the first contestant once more, which shows what a ratio of 1 looks like here
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Contestant(Generic[Work]):
     """`prepare` is not timed; what it returns is given to `run`, which is. `check` raises if the work was not done."""
 
     name: str
-    prepare: Callable[[], Awaitable[object]]
-    run: Callable[[object], Awaitable[None]]
-    check: Callable[[object], Awaitable[None]]
+    prepare: Callable[[], Awaitable[Work]]
+    run: Callable[[Work], Awaitable[None]]
+    check: Callable[[Work], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,9 @@ class Outcome:
         """Return how many times as fast as `beside` it was, in each round."""
         return [other / own for own, other in zip(self.seconds[name], self.seconds[beside], strict=True)]
 
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
 
-
-async def contest(contestants: Sequence[Contestant], *, rounds: int = ROUNDS) -> Outcome:
-    """Let each work once to warm up, then in each round once, each round beginning with another of them."""
+async def contest(contestants: Sequence[Contestant[Any]], *, rounds: int = ROUNDS) -> Outcome:
+    """Let each work once to warm up, then once in each round. Each round begins with another of them."""
     first = contestants[0]
     field = [*contestants, Contestant(first.name + AGAIN, first.prepare, first.run, first.check)]
     seconds: dict[str, list[float]] = {one.name: [] for one in field}
@@ -57,10 +56,11 @@ async def contest(contestants: Sequence[Contestant], *, rounds: int = ROUNDS) ->
 
 
 def machine() -> str:
-    """Describe in one line what the figures were measured on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
+    """Say in one line what the figures were measured on, and what else it did then."""
+    information = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    models = (line.partition(":")[2].strip() for line in information if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} × {next(models, platform.machine())}, {memory:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 import structlog
+from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from collectors.errors import AskLess, Later, Malformed, SmallerPage, SplitWindow, Unacceptable
@@ -17,6 +18,7 @@ from collectors.stream import Answer, Page, Skip, Step, Stream, Walk, Window, Wi
 from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.partitions import with_months
+from worker.db.payloads import is_bad_value
 from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
@@ -173,12 +175,17 @@ class Keeping:
 
     async def _commit_once(self) -> int:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
-        return await with_months(self._resources.sessions, moments, self._transaction)
+        try:
+            return await with_months(self._resources.sessions, moments, self._transaction)
+        except DBAPIError as error:
+            if not is_bad_value(error):
+                raise
+        return await self._transaction(careful=True)
 
-    async def _transaction(self) -> int:
+    async def _transaction(self, *, careful: bool = False) -> int:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            size = await self._batch.write(session, self._lease)
+            size = await self._batch.write(session, self._lease, careful=careful)
             await set_aside(session, self._lease.key, self._tally.refused)
         return size

@@ -12,19 +12,18 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 import msgspec
-from sqlalchemy import Table, insert, text
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from uuid_utils.compat import uuid7
 
 from collectors.stream import Page, Spooled
 from worker.db.bodies import A_FILE, stored
-from worker.db.models import Payload
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import SliceKey
 
@@ -51,8 +50,63 @@ def page_row(page: Page, page_number: int) -> PageRow:
     return PageRow(id=uuid7(), page=page, page_number=page_number, sha256=sha256)
 
 
-# The table, not the class: the ORM would split the rows by which of their columns are None.
-_INSERT = insert(cast("Table", Payload.__table__))
+# Of one statement: where the pages belong.
+_SHARED = (
+    "organization_id",
+    "marketplace_account_id",
+    "marketplace",
+    "stream",
+    "slice",
+    "lane",
+    "walk_id",
+    "walk_started_at",
+    "time_window",
+)
+
+
+class _Row(NamedTuple):
+    """The columns that each row has for itself."""
+
+    id: UUID
+    fetched_at: datetime
+    page_number: int
+    request: bytes
+    status: int
+    content_type: str | None
+    file_name: str | None
+    sha256: bytes
+    record_count: int | None
+    part: int = 0
+    parts_id: UUID | None = None
+    payload: bytes | None = None
+    body: bytes | None = None
+    body_reason: str | None = None
+    same_as: UUID | None = None
+    same_as_fetched_at: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.payload or self.body or b"")
+
+
+_TYPES = (
+    *("uuid", "timestamptz", "integer", "json", "smallint", "text", "text", "bytea", "integer"),
+    *("integer", "uuid", "json", "bytea", "text", "uuid", "timestamptz"),
+)
+
+_COLUMNS = ", ".join((*_SHARED, *_Row._fields))
+_PLACES = [f"${number}" for number in range(1, len(_SHARED) + len(_TYPES) + 1)]
+
+# One row, again and again: the driver sends the next one while the server compresses this one.
+_INSERT = f"INSERT INTO raw.payload ({_COLUMNS}) VALUES ({', '.join(_PLACES)})"
+
+# All rows at once, which costs a small one half as much; but an array of large ones is copied as a whole, twice.
+_ARRAYS = ", ".join(f"{place}::{kind}[]" for place, kind in zip(_PLACES[len(_SHARED) :], _TYPES, strict=True))
+_INSERT_ARRAYS = f"""
+INSERT INTO raw.payload ({_COLUMNS})
+SELECT {", ".join(_PLACES[: len(_SHARED)])}, own.* FROM unnest({_ARRAYS}) own
+"""
+_SMALL = 32 << 10  # bytes of a body
 
 _EARLIER_PAGES = text("""
 SELECT page_number, part, parts_id IS NOT NULL AS in_parts, sha256,
@@ -73,58 +127,86 @@ class _Twin(NamedTuple):
     in_parts: bool
 
 
-async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> int:
+async def insert_pages(
+    session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None, *, careful: bool = True
+) -> int:
     """Insert the pages, in a number of statements that does not grow with them; return the bytes of their bodies.
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
     it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
-    the refused one as bytes. A file on disk goes in part by part.
+    the refused one as bytes; not `careful`, which saves two round trips, the error is raised: see `is_bad_value`. A
+    file on disk goes in part by part.
     """
     if not rows:
         return 0
     twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
-    prepared: list[tuple[PageRow, dict[str, Any]]] = []
+    insert = _Insert(await session.connection(), _shared(key, walk))
+    await insert.at_once([_pointer(_row(row), twin) for row in rows for twin in twins.get(row.id, ())])
+    whole = []
     for row in rows:
-        columns = _columns(key, row, walk)
         if row.id in twins:
-            prepared += [(row, _pointer(columns, twin)) for twin in twins[row.id]]
-        elif row.page.answer.spool is not None:
-            await _insert_parts(session, columns, row.page.answer.spool)
+            continue
+        if row.page.answer.spool is None:
+            whole.append(row)
         else:
-            prepared.append((row, _whole(columns, row.page)))
-    if prepared:
-        await _insert_rows(session, prepared)
+            await _insert_parts(insert, _row(row), row.page.answer.spool)
+    await (_insert_carefully(session, insert, whole) if careful else insert.rows([_whole(row) for row in whole]))
     return sum(row.page.answer.size for row in rows)
 
 
-async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, dict[str, Any]]]) -> None:
+@dataclass(frozen=True)
+class _Insert:
+    """The ways into the table, for rows of one place."""
+
+    connection: AsyncConnection
+    shared: tuple[object, ...]
+
+    async def rows(self, rows: Sequence[_Row]) -> None:
+        await self.at_once([row for row in rows if row.size <= _SMALL])
+        await self.one_by_one([row for row in rows if row.size > _SMALL])
+
+    async def at_once(self, rows: Sequence[_Row]) -> None:
+        if len(rows) > 1:
+            await self.connection.exec_driver_sql(_INSERT_ARRAYS, (*self.shared, *zip(*rows, strict=True)))
+        else:
+            await self.one_by_one(rows)
+
+    async def one_by_one(self, rows: Sequence[_Row]) -> None:
+        if len(rows) == 1:
+            await self.connection.exec_driver_sql(_INSERT, (*self.shared, *rows[0]))
+        elif rows:
+            await self.connection.exec_driver_sql(_INSERT, [(*self.shared, *row) for row in rows])
+
+
+async def _insert_carefully(session: AsyncSession, insert: _Insert, rows: Sequence[PageRow]) -> None:
     try:
         async with session.begin_nested():
-            await session.execute(_INSERT, [values for _, values in prepared])
+            await insert.rows([_whole(row) for row in rows])
     except DBAPIError as error:
-        if not _is_bad_value(error):
+        if not is_bad_value(error):
             raise
-        for row, values in prepared:
-            await _insert_alone(session, row, values)
+        for row in rows:
+            await _insert_alone(session, insert, row)
 
 
-async def _insert_parts(session: AsyncSession, columns: dict[str, Any], spool: Spooled) -> None:
+async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> None:
     number = 0
     async with aclosing(spool.parts()) as parts:
         async for part in parts:
-            await session.execute(_INSERT, [_part(columns, number) | {"body": part, "body_reason": A_FILE}])
+            await insert.one_by_one([_part(row, number)._replace(body=part, body_reason=A_FILE)])
             number += 1
 
 
-async def _insert_alone(session: AsyncSession, row: PageRow, value: dict[str, Any]) -> None:
+async def _insert_alone(session: AsyncSession, insert: _Insert, row: PageRow) -> None:
+    values = _whole(row)
     try:
         async with session.begin_nested():
-            await session.execute(_INSERT, [value])
+            await insert.one_by_one([values])
     except DBAPIError as error:
-        if not _is_bad_value(error):
+        if not is_bad_value(error):
             raise
         refused = {"payload": None, "body": row.page.answer.body, "body_reason": "PostgreSQL does not read it as JSON"}
-        await session.execute(_INSERT, [{**value, **refused}])
+        await insert.one_by_one([values._replace(**refused)])
 
 
 async def _twins(
@@ -155,57 +237,47 @@ async def _twins(
     }
 
 
-def _columns(key: SliceKey, row: PageRow, walk: OpenWalk | None) -> dict[str, Any]:
+def _shared(key: SliceKey, walk: OpenWalk | None) -> tuple[object, ...]:
+    window = asyncpg.Range(*walk.window) if walk and walk.window else None
+    return (*key.columns().values(), walk and walk.id, walk and walk.started_at, window)
+
+
+def _row(row: PageRow) -> _Row:
     """Return every column but the content."""
     page, answer = row.page, row.page.answer
-    return {
-        "id": row.id,
-        "organization_id": key.organization_id,
-        "marketplace_account_id": key.account_id,
-        "marketplace": key.marketplace,
-        "stream": key.stream,
-        "slice": key.slice,
-        "lane": key.lane,
-        "walk_id": walk and walk.id,
-        "walk_started_at": walk and walk.started_at,
-        "page_number": row.page_number,
-        "part": 0,
-        "parts_id": None,
-        "time_window": Range(*walk.window) if walk and walk.window else None,
-        "fetched_at": answer.fetched_at,
-        "request": msgspec.json.encode(answer.request.stored()).decode(),
-        "status": answer.status,
-        "content_type": answer.content_type,
-        "file_name": page.file_name,
-        "payload": None,
-        "body": None,
-        "body_reason": None,
-        "same_as": None,
-        "same_as_fetched_at": None,
-        "sha256": row.sha256,
-        "record_count": page.records,
-    }
+    return _Row(
+        id=row.id,
+        fetched_at=answer.fetched_at,
+        page_number=row.page_number,
+        request=msgspec.json.encode(answer.request.stored()),
+        status=answer.status,
+        content_type=answer.content_type,
+        file_name=page.file_name,
+        sha256=row.sha256,
+        record_count=page.records,
+    )
 
 
-def _whole(columns: dict[str, Any], page: Page) -> dict[str, Any]:
-    body = stored(page.answer.body, is_file=page.file_name is not None)
-    return columns | {"payload": body.payload, "body": body.body, "body_reason": body.reason}
+def _whole(row: PageRow) -> _Row:
+    content = stored(row.page.answer.body, is_file=row.page.file_name is not None)
+    return _row(row)._replace(payload=content.payload, body=content.body, body_reason=content.reason)
 
 
-def _part(columns: dict[str, Any], number: int) -> dict[str, Any]:
+def _part(row: _Row, number: int) -> _Row:
     """Return the columns of one part. The first has the page's id, which is that of all parts, and its records."""
-    first = {"part": number, "parts_id": columns["id"]}
-    return columns | first | ({} if number == 0 else {"id": uuid7(), "record_count": None})
+    part = row._replace(part=number, parts_id=row.id)
+    return part if number == 0 else part._replace(id=uuid7(), record_count=None)
 
 
-def _pointer(columns: dict[str, Any], twin: _Twin) -> dict[str, Any]:
-    own = _part(columns, twin.part) if twin.in_parts else columns
-    return own | {"same_as": twin.id, "same_as_fetched_at": twin.fetched_at}
+def _pointer(row: _Row, twin: _Twin) -> _Row:
+    own = _part(row, twin.part) if twin.in_parts else row
+    return own._replace(same_as=twin.id, same_as_fetched_at=twin.fetched_at)
 
 
 def _month_start(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _is_bad_value(error: DBAPIError) -> bool:
+def is_bad_value(error: DBAPIError) -> bool:
+    """Tell whether PostgreSQL refused a value, and would take the rows beside it."""
     return (getattr(error.orig, "sqlstate", None) or "").startswith(_BAD_VALUE)
