@@ -56,12 +56,11 @@ def make_lz4_ground() -> Iterator[Ground]:
 
 
 def _unpacked(home: Path, account: Account | None) -> Path:
-    """Return the directory of the programs. The package unpacks them when it first starts a server of its own."""
+    """Return a directory of the programs. The package unpacks them when it first starts a server of its own."""
     found = importlib.util.find_spec("pg0")
     assert found is not None, "install requirements/bench.txt"
     assert found.origin is not None, "pg0 is a package"
     program = shutil.copy(Path(found.origin).parent / "bin" / "pg0", home)
-    identity = {} if account is None else {"user": account.uid, "group": account.gid}
     for command in (("start", "--port", str(free_port(None))), ("stop",)):
         subprocess.run(
             [program, *command],
@@ -69,6 +68,18 @@ def _unpacked(home: Path, account: Account | None) -> Path:
             cwd=home,
             check=True,
             capture_output=True,
-            **identity,  # type: ignore[arg-type]  # its overloads do not know two of them together
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else [],
         )
-    return next((home / ".pg0" / "installation").glob("*/bin"))
+    return _finding_libraries(next((home / ".pg0" / "installation").glob("*/bin")), home / "programs")
+
+
+def _finding_libraries(programs: Path, target: Path) -> Path:
+    """Return a directory of scripts that start the programs with the libraries that came with them."""
+    target.mkdir()
+    for name in ("postgres", "initdb", "psql"):
+        script = target / name
+        script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={programs.parent}/lib exec {programs}/{name} "$@"\n', "ascii")
+        script.chmod(0o755)
+    return target

@@ -17,7 +17,7 @@ from collectors.ozon.goods import PRICES
 from collectors.stream import Answer, Page, Request
 
 STREAM = PRICES
-_WORDS = "Платье Рубашка Кроссовки чёрный белый хлопок летний женский мужской размер складской доставка".split()
+_WORDS = ("Платье", "Рубашка", "Кроссовки", "чёрный", "белый", "хлопок", "летний", "женский", "мужской", "доставка")
 _NUMBER = "100000000"  # in every record, where a page has its own
 _NUMBERS = count(int(_NUMBER) + 1)
 

@@ -15,6 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 import uvloop
@@ -45,7 +46,7 @@ GOALS = {
 SMALL_TRANSACTIONS = 1200.0  # a second, of one process
 
 
-def contestants(on: Bench, size: int, total: int) -> list[Contestant[tuple[Lease, list[Page]]] | Contestant[list[Row]]]:
+def contestants(on: Bench, size: int, total: int) -> list[Contestant[Any]]:
     """Each takes pages that nobody has seen; afterwards as many rows as pages have to be there."""
 
     def new() -> list[Page]:

@@ -20,3 +20,5 @@ lock dev.txt pyproject.toml requirements/build.in --constraint requirements/cons
 # What the image is built with and what runs in it: the versions that were tested, fewer of them.
 lock build.txt requirements/build.in --constraint requirements/dev.txt
 lock run.txt pyproject.toml --constraint requirements/dev.txt
+# What `make bench` installs beside dev.txt.
+lock bench.txt --group pyproject.toml:bench --constraint requirements/dev.txt

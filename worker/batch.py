@@ -67,7 +67,7 @@ class Batch:
         walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
         self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
 
-    async def write(self, session: AsyncSession, lease: Lease, *, careful: bool) -> int:
+    async def write(self, session: AsyncSession, lease: Lease, *, careful: bool = True) -> int:
         """Write pages, walk, coverage and position down, together; return the bytes of the bodies. Raises LeaseLost.
 
         `careful` as `insert_pages` has it.

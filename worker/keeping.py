@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -175,14 +176,17 @@ class Keeping:
 
     async def _commit_once(self) -> int:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
-        try:
-            return await with_months(self._resources.sessions, moments, self._transaction)
-        except DBAPIError as error:
-            if not is_bad_value(error):
-                raise
-        return await self._transaction(careful=True)
+        for careful in (False, True):
+            try:
+                return await with_months(
+                    self._resources.sessions, moments, functools.partial(self._transaction, careful=careful)
+                )
+            except DBAPIError as error:
+                if careful or not is_bad_value(error):
+                    raise
+        raise AssertionError("the careful way either returns or raises")
 
-    async def _transaction(self, *, careful: bool = False) -> int:
+    async def _transaction(self, *, careful: bool) -> int:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:

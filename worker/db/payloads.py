@@ -6,6 +6,7 @@ share a `parts_id`, are numbered by `part`, and each has the `sha256` of the who
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -100,12 +101,23 @@ _PLACES = [f"${number}" for number in range(1, len(_SHARED) + len(_TYPES) + 1)]
 # One row, again and again: the driver sends the next one while the server compresses this one.
 _INSERT = f"INSERT INTO raw.payload ({_COLUMNS}) VALUES ({', '.join(_PLACES)})"
 
-# All rows at once, which costs a small one half as much; but an array of large ones is copied as a whole, twice.
-_ARRAYS = ", ".join(f"{place}::{kind}[]" for place, kind in zip(_PLACES[len(_SHARED) :], _TYPES, strict=True))
-_INSERT_ARRAYS = f"""
+
+@functools.cache
+def _insert_arrays(varied: tuple[bool, ...]) -> str:
+    """Return the statement for many rows at once. A column that is the same in all of them is not an array.
+
+    Small rows cost half as much as one by one; but an array of large ones is copied as a whole, twice.
+    """
+    own = list(zip(_Row._fields, _PLACES[len(_SHARED) :], _TYPES, varied, strict=True))
+    values = [name if varies else f"{place}::{kind}" for name, place, kind, varies in own]
+    arrays = ", ".join(f"{place}::{kind}[]" for _, place, kind, varies in own if varies)
+    names = ", ".join(name for name, *_, varies in own if varies)
+    return f"""
 INSERT INTO raw.payload ({_COLUMNS})
-SELECT {", ".join(_PLACES[: len(_SHARED)])}, own.* FROM unnest({_ARRAYS}) own
+SELECT {", ".join((*_PLACES[: len(_SHARED)], *values))} FROM unnest({arrays}) own ({names})
 """
+
+
 _SMALL = 32 << 10  # bytes of a body
 
 _EARLIER_PAGES = text("""
@@ -166,10 +178,13 @@ class _Insert:
         await self.one_by_one([row for row in rows if row.size > _SMALL])
 
     async def at_once(self, rows: Sequence[_Row]) -> None:
-        if len(rows) > 1:
-            await self.connection.exec_driver_sql(_INSERT_ARRAYS, (*self.shared, *zip(*rows, strict=True)))
-        else:
+        if len(rows) < 2:
             await self.one_by_one(rows)
+            return
+        columns = list(zip(*rows, strict=True))
+        varied = tuple(column.count(column[0]) < len(column) for column in columns)
+        own = (column if varies else column[0] for column, varies in zip(columns, varied, strict=True))
+        await self.connection.exec_driver_sql(_insert_arrays(varied), (*self.shared, *own))
 
     async def one_by_one(self, rows: Sequence[_Row]) -> None:
         if len(rows) == 1:
@@ -205,8 +220,8 @@ async def _insert_alone(session: AsyncSession, insert: _Insert, row: PageRow) ->
     except DBAPIError as error:
         if not is_bad_value(error):
             raise
-        refused = {"payload": None, "body": row.page.answer.body, "body_reason": "PostgreSQL does not read it as JSON"}
-        await insert.one_by_one([values._replace(**refused)])
+        reason = "PostgreSQL does not read it as JSON"
+        await insert.one_by_one([values._replace(payload=None, body=row.page.answer.body, body_reason=reason)])
 
 
 async def _twins(
