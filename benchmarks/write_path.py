@@ -29,7 +29,7 @@ from benchmarks.writing import Bench, Row, bench
 from collectors.stream import Page
 from worker.db.progress import Lease
 
-TOTAL = 12_000_000  # bytes of bodies in a round
+TOTAL = 8_000_000  # bytes of bodies in a round
 SIZES = {"5 KB": 5_000, "50 KB": 50_000, "300 KB": 300_000}
 ACCOUNTS, PAGES_EACH = 50, 20  # of the small transactions
 WORKER, COPY, JSONB = "worker", "COPY by the owner", "COPY into jsonb"

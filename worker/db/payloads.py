@@ -162,7 +162,7 @@ async def insert_pages(
             whole.append(row)
         else:
             await _insert_parts(insert, _row(row), row.page.answer.spool)
-    await (_insert_carefully(session, insert, whole) if careful else insert.rows([_whole(row) for row in whole]))
+    await (_insert_carefully(insert, whole) if careful else insert.rows([_whole(row) for row in whole]))
     return sum(row.page.answer.size for row in rows)
 
 
@@ -193,15 +193,15 @@ class _Insert:
             await self.connection.exec_driver_sql(_INSERT, [(*self.shared, *row) for row in rows])
 
 
-async def _insert_carefully(session: AsyncSession, insert: _Insert, rows: Sequence[PageRow]) -> None:
+async def _insert_carefully(insert: _Insert, rows: Sequence[PageRow]) -> None:
     try:
-        async with session.begin_nested():
+        async with insert.connection.begin_nested():
             await insert.rows([_whole(row) for row in rows])
     except DBAPIError as error:
         if not is_bad_value(error):
             raise
         for row in rows:
-            await _insert_alone(session, insert, row)
+            await _insert_alone(insert, row)
 
 
 async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> None:
@@ -212,10 +212,10 @@ async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> None:
             number += 1
 
 
-async def _insert_alone(session: AsyncSession, insert: _Insert, row: PageRow) -> None:
+async def _insert_alone(insert: _Insert, row: PageRow) -> None:
     values = _whole(row)
     try:
-        async with session.begin_nested():
+        async with insert.connection.begin_nested():
             await insert.one_by_one([values])
     except DBAPIError as error:
         if not is_bad_value(error):
