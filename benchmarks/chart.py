@@ -21,7 +21,7 @@ def draw(results: Results, path: Path) -> None:
     axes = drawing.subplots()
     places = range(len(ratios), 0, -1)
     medians = [one.median for _, one in ratios]
-    axes.barh(places, medians, color=_BAR, height=0.7)
+    axes.barh(places, [median - 1 for median in medians], left=1, color=_BAR, height=0.7)
     axes.errorbar(medians, places, xerr=_spread([one for _, one in ratios]), fmt="none", ecolor=_SPREAD, capsize=2)
     for place, (_, one) in zip(places, ratios, strict=True):
         goal = one.figure.at_least or one.figure.at_most
@@ -29,6 +29,8 @@ def draw(results: Results, path: Path) -> None:
             axes.plot([goal, goal], [place - 0.45, place + 0.45], color=_GOAL, linewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_yticks(places, [name for name, _ in ratios], fontsize=8)
     axes.set_xlabel("times as fast (median, lowest to highest round; red: the goal)")
     axes.set_title(f"commit {results.commit}, {results.at}\n{results.machine}", fontsize=8, loc="left")
