@@ -9,7 +9,7 @@ from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
 from collectors.windows import settled
 from worker.db.payloads import PageRow, Written, insert_pages, page_row
 from worker.db.position import OpenWalk, Position, Trail
-from worker.db.progress import Lease, advance, keep_walk
+from worker.db.progress import Lease, advance, advance_walk
 from worker.db.requests import mark_collected
 from worker.guard import trail_behind
 
@@ -69,15 +69,20 @@ class Batch:
         walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
         self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
 
-    async def write(self, session: AsyncSession, lease: Lease) -> Written:
-        """Write pages, walk, coverage and position down, together. Raises LeaseLost."""
+    async def write(self, session: AsyncSession, lease: Lease, *, careful: bool = True) -> Written:
+        """Write pages, walk, coverage and position down, together. Raises LeaseLost.
+
+        `careful` as `insert_pages` has it.
+        """
         key, walk = lease.key, self.ended or self.position.walk
         # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
-        written = await insert_pages(session, key, self.rows, walk)
-        await advance(session, lease, self.position)
-        if walk is not None:
-            await keep_walk(session, key, walk, complete=self.completes, settled=self._is_settled(walk))
-            if self.completes and walk.window is not None:
+        written = await insert_pages(session, key, self.rows, walk, careful=careful)
+        if walk is None:
+            await advance(session, lease, self.position)
+        else:
+            done, settled = self.completes, self._is_settled(walk)
+            await advance_walk(session, lease, self.position, walk, complete=done, settled=settled)
+            if done and walk.window is not None:
                 await mark_collected(session, key, walk.window)
         return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 import structlog
+from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from collectors.errors import AskLess, Later, Malformed, SmallerPage, SplitWindow, Unacceptable
@@ -18,7 +20,7 @@ from worker.batch import Batch
 from worker.db.endings import sayable
 from worker.db.ids import read_ids
 from worker.db.partitions import with_months
-from worker.db.payloads import Written
+from worker.db.payloads import Written, is_bad_value
 from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
@@ -198,12 +200,20 @@ class Keeping:
 
     async def _commit_once(self) -> Written:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
-        return await with_months(self._resources.sessions, moments, self._transaction)
+        for careful in (False, True):
+            try:
+                return await with_months(
+                    self._resources.sessions, moments, functools.partial(self._transaction, careful=careful)
+                )
+            except DBAPIError as error:
+                if careful or not is_bad_value(error):
+                    raise
+        raise AssertionError("the careful way either returns or raises")
 
-    async def _transaction(self) -> Written:
+    async def _transaction(self, *, careful: bool) -> Written:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            written = await self._batch.write(session, self._lease)
+            written = await self._batch.write(session, self._lease, careful=careful)
             await set_aside(session, self._lease.key, self._tally.refused)
         return written

@@ -19,9 +19,9 @@ _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass(frozen=True)
 class Stored:
-    """A body as the row keeps it: a text, or bytes and why; neither for an empty body."""
+    """A body as the row keeps it: JSON, or bytes and why; neither for an empty body."""
 
-    payload: str | None = field(default=None, repr=False)
+    payload: bytes | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
     reason: str | None = None
 
@@ -31,14 +31,15 @@ def stored(body: bytes, *, is_file: bool = False) -> Stored:
     if not body:
         return Stored()
     reason = A_FILE if is_file else unreadable(body)
-    return Stored(payload=body.decode()) if reason is None else Stored(body=body, reason=reason)
+    return Stored(payload=body) if reason is None else Stored(body=body, reason=reason)
 
 
 def unreadable(body: bytes) -> str | None:
     """Return why PostgreSQL could not read the body as `json`, or None if it can."""
     if body.startswith(b"\xef\xbb\xbf"):
         return "begins with a byte order mark"
-    if b"\\u0000" in body and _NUL_ESCAPE.search(body):
+    # Most bodies have no backslash at all, which is found out in a tenth of the time.
+    if b"\\" in body and b"\\u0000" in body and _NUL_ESCAPE.search(body):
         return "holds \\u0000"
     try:
         body.decode()
