@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from collectors.stream import Bucket, ListedBy, Marketplace, Scope, Stream, Windows
+from collectors.stream import Bucket, ListedBy, Marketplace, RecordsAt, Scope, Stream, Windows
 
 LISTED = 10  # slices of a stream whose slices another one lists: the stores of a seller, its warehouses
 ORDINARY = ""  # the token whose limits are the buckets' own
@@ -71,6 +71,23 @@ def walks_a_day(stream: Stream) -> float:
         again += ((until - younger) / longest + growing) * (_DAY / max(every, stream.every))
         younger = until
     return grown + begun + again
+
+
+def ids_at_once(stream: Stream) -> int:
+    return stream.pages.at_once if isinstance(stream.pages, RecordsAt) else 1
+
+
+def ids_in(stream: Stream, time: timedelta, token_type: str) -> int:
+    """Return for how many ids a stream can ask in that time, if nothing else takes from its limits."""
+    slowest = max(bucket.rate_for(token_type).every * bucket.most for bucket in counted(stream.marketplace, stream))
+    return ids_at_once(stream) * (time // slowest)
+
+
+def ids_kept_up_with(stream: Stream, token_type: str) -> int:
+    """Return how many ids a seller can have while the stream is collected as often as it says."""
+    slices = LISTED if isinstance(stream.slices, ListedBy) else len(stream.slices)
+    a_walk = _DAY / max(walks_a_day(stream), 1) / slices
+    return ids_in(stream, min(a_walk, stream.trusted_for), token_type)
 
 
 def uses(marketplace: Marketplace, streams: Iterable[Stream], token_type: str) -> Mapping[str, Use]:

@@ -21,7 +21,7 @@ def by_ids(ask: Ask, *, rows: str, size: int) -> Pages:
     """
     envelope = Envelope(rows)
 
-    @records_at(rows)
+    @records_at(rows, at_once=size)
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         at = 0 if walk.cursor is None else bisect_right(walk.ids, walk.cursor["after"])
         if at >= len(walk.ids):

@@ -228,17 +228,18 @@ class RecordsAt:
 
     path: str | None
     pages: Pages
+    at_once: int = 1  # of a stream that has `ids`: how many a request asks for
 
     def __call__(self, fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         return self.pages(fetch, walk)
 
 
-def records_at(path: str | None) -> Callable[[Pages], Pages]:
-    """Say where the records of the answers stand that the decorated `pages` brings.
+def records_at(path: str | None, *, at_once: int = 1) -> Callable[[Pages], Pages]:
+    """Say where the records of the answers stand that the decorated `pages` brings, and of how many ids they are.
 
     A dotted path to an array, "" for a root array, None where an answer is one record. Left out for files.
     """
-    return lambda pages: RecordsAt(path, pages)
+    return lambda pages: RecordsAt(path, pages, at_once)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +328,7 @@ class Stream:
     slices: tuple[str, ...] | ListedBy = ("",)
     ids: IdsOf | None = None  # what a walk is given as `Walk.ids`; it is put off until they have been collected
     sellers: Callable[[Answer], Iterable[str]] = lambda _: ()  # whose data an answer says it holds, where it says so
-    walk_max_age: timedelta = timedelta(hours=6)  # a cursor older than this is not trusted: the walk begins again
+    walk_max_age: timedelta | None = None  # a cursor older than this is not trusted: the walk begins again
     paging: str = ""  # how it pages, in a few words, for the same tables
     needs: str = ""  # the token category, scope or subscription without which the API refuses
     docs: str = ""  # the vendor's page
@@ -338,6 +339,19 @@ class Stream:
     def records(self) -> str | None:
         """Where the records of an answer stand: a dotted path, "" for a root array; None for a file or one record."""
         return self.pages.path if isinstance(self.pages, RecordsAt) else None
+
+    @property
+    def trusted_for(self) -> timedelta:
+        """How long a walk may go on: unless it says so six hours, or a week by ids, which do not expire."""
+        if self.walk_max_age is not None:
+            return self.walk_max_age
+        return timedelta(hours=6) if self.ids is None else timedelta(days=7)
+
+    @property
+    def needs_streams(self) -> frozenset[str]:
+        """The streams without which it brings nothing: that which lists its slices, and those that bring its ids."""
+        lists = {self.slices.stream} if isinstance(self.slices, ListedBy) else set()
+        return frozenset(lists | set(self.ids.streams if self.ids else ()))
 
     @property
     def one_record(self) -> bool:

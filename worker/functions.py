@@ -98,7 +98,7 @@ FUNCTIONS: list[Function] = [
 def cron_jobs() -> list[CronJob]:
     """Make the crons of one worker; arq keeps their next run in them."""
     return [
-        _cron(tick_job, second=set(range(0, 60, 10)), timeout=8, run_at_startup=True),
+        _cron(tick_job, second=set(range(0, 60, schedule.TICK.seconds)), timeout=8, run_at_startup=True),
         _cron(partitions_job, minute={7}, second=0, timeout=30),
         _cron(reconcile_job, minute=set(range(0, 60, 5)), second=3, timeout=240),
         _cron(keys_job, minute={17}, second=0, timeout=240, run_at_startup=True),

@@ -33,7 +33,7 @@ from worker.http.fetch import AccountFetch
 from worker.keeping import Tally
 from worker.queue import offer
 from worker.resources import Resources
-from worker.schedule import again, next_slot
+from worker.schedule import TICK, again, next_slot
 from worker.secrets import SecretUnavailable
 from worker.ways import proxies_of
 
@@ -139,7 +139,8 @@ class _Run:
         """Return the answer without the account's keys, should the API have repeated them."""
         body = answer.body
         for value in (*self._keys, *(self._fetch.tokens if self._fetch else ())):
-            body = body.replace(value.encode(), b"***")
+            if len(value) >= _REPLACED:
+                body = body.replace(value.encode(), b"***")
         return replace(answer, body=body)
 
     def release(self) -> None:
@@ -153,7 +154,7 @@ class _Run:
         self._resources.metrics.run_ended(key.marketplace, key.stream, outcome, seconds=seconds)
 
     async def end(self, ending: Ending) -> None:
-        """Give the lease back, write the run down, say it in one line, and offer the next run if there is a wait."""
+        """Give the lease back, write the run down, say it in one line, and offer the next run if it is seconds away."""
         key, fetch = self._lease.key, self._fetch
         record = RunRecord(
             started_at=self._lease.taken_at,
@@ -191,8 +192,10 @@ class _Run:
         soon = ending.next_due_at is not None and not ending.closes_requests
         now = self._resources.clock.now()
         offered = [again(woken, now) for woken in await retry_conflicts(lambda: self._wake(ending))]
-        if soon and ending.state == "active":
-            offered.append(again(key, now + (ending.wait or timedelta(0))))
+        wait = ending.wait or timedelta(0)
+        # What waits for longer is for the tick, which knows how much an organization and an account may have queued.
+        if soon and ending.state == "active" and wait <= TICK:
+            offered.append(again(key, now + wait))
         if offered:
             # A hint: if Redis loses it, the tick offers the slices all the same.
             with contextlib.suppress(RedisError, OSError):
@@ -228,7 +231,7 @@ class _Run:
         for name in ignored(marketplace, secret):
             if name.misspelt:
                 log.warning("key not in order", account=str(self._lease.key.account_id), why=name.words)
-        self._keys += [value for value in secret.values() if len(value) >= _REPLACED]
+        self._keys += secret.values()
         return secret
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
@@ -244,7 +247,8 @@ class _Run:
     async def _wake(self, ending: Ending) -> list[SliceKey]:
         """Let go on what waited for this stream; or this one itself, if what it waited for came in the meantime."""
         key, ids = self._lease.key, self._stream.ids
-        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and ending.wait else ()
+        waits = ending.wait is not None or ending.state == "unavailable"
+        parents = (key.stream,) if ending.closes_requests else ids.streams if ids and waits else ()
         streams = self._resources.streams[key.marketplace]
         if not any(stream.ids and set(parents) & set(stream.ids.streams) for stream in streams.values()):
             return []

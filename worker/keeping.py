@@ -71,7 +71,7 @@ class Keeping:
         self._tally = tally
         self._batch = Batch(stream, lease.position)
         self._since = lease.taken_at
-        self._ids: Sequence[Id] | None = None  # read once in a run
+        self._ids: Sequence[Id] | None = None  # looked for once in a run
         self._windows_left = 0
         self._refused: Unacceptable | None = None  # the first answer because of which a walk stays incomplete
 
@@ -91,7 +91,7 @@ class Keeping:
         # A connection that is lost here, between two walks, must cost no more than one that is lost in a commit.
         self._since, earlier = await retry_conflicts(lambda: self._look_up(window, begins=not goes_on))
         if self._ids is None:
-            self._ids = await retry_conflicts(self._read_ids)
+            self._ids = await self._ids_of(under_way if goes_on else None)
         if goes_on:
             return
         too_old = under_way is not None and not resumable(self.stream, under_way, now)
@@ -100,6 +100,7 @@ class Keeping:
             log.error("walks grow too old", slice=str(self._lease.key), in_a_row=given_up)
         begun = OpenWalk(id=uuid7(), started_at=now, window=bounds, earlier=earlier)
         self._batch.position = Position(walk=begun, given_up=given_up, parts=position.parts)
+        self._resources.ids.keep(self._lease.key, begun.id, self._ids)
 
     def asked(self, seller: str) -> Walk:
         """Say what the stream is to read, from where the walk stands."""
@@ -179,6 +180,8 @@ class Keeping:
         tally.walks += batch.completes
         tally.shifted += batch.ended is not None and batch.ended.total_changed
         tally.refused.clear()
+        if batch.ended is not None:
+            resources.ids.forget(key)
         self._lease = dataclasses.replace(
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0
         )
@@ -189,6 +192,15 @@ class Keeping:
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             since = await wanted_from(session, key) or self._resources.clock.now()
             return since, await earlier_walk(session, key, window) if begins else None
+
+    async def _ids_of(self, under_way: OpenWalk | None) -> Sequence[Id]:
+        key, kept = self._lease.key, self._resources.ids
+        found = None if under_way is None else kept.of(key, under_way.id)
+        if found is None:
+            found = await retry_conflicts(self._read_ids)
+            if under_way is not None:
+                kept.keep(key, under_way.id, found)
+        return found
 
     async def _read_ids(self) -> Sequence[Id]:
         key, resources = self._lease.key, self._resources

@@ -70,6 +70,8 @@ class _Place:
         while not self._stopping.is_set():
             began = time.monotonic()
             self._process = await asyncio.create_subprocess_exec(*self._command, start_new_session=True)
+            if self._stopping.is_set():  # told while it was being started
+                self.stop()
             try:
                 code = await self._process.wait()
             except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from collectors.stream import Marketplace, Stream
 from worker.clock import Clock
 from worker.db.engine import Sessions
 from worker.http.fetch import Fetcher
+from worker.kept_ids import KeptIds
 from worker.metrics import Metrics
 from worker.secrets import Resolve
 from worker.traces import Traces
@@ -27,6 +28,7 @@ class Resources:
     fetcher: Fetcher = field(repr=False)
     secret: Resolve = field(repr=False)  # a reference → what it stands for
     streams: Mapping[str, Mapping[str, Stream]] = field(repr=False)  # by marketplace and name
+    ids: KeptIds = field(default_factory=KeptIds, repr=False)  # of walks under way
     clock: Clock
     metrics: Metrics = field(repr=False)
     traces: Traces = field(repr=False)

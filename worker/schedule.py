@@ -27,6 +27,8 @@ from worker.resources import Resources
 log = structlog.get_logger(__name__)
 
 DEPTH = 3_500  # a tick's worth of jobs for a fleet that ends 350 a second: more would only age in Redis
+_OF_BACKFILLS = DEPTH // 2  # beyond it only what comes before them is offered, however many of them are due
+TICK = timedelta(seconds=10)
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 # What one kind of work may overtake in the queue of another, and an organization's first job its own last.
@@ -79,13 +81,15 @@ async def tick(resources: Resources) -> int:
         resumed = (await session.execute(_RESUME)).scalar_one()
     if resumed:
         log.info("pauses are over", resumed=resumed)
-    room = DEPTH - await ready_count(resources.redis)
-    if room <= 0:
+    ready = await ready_count(resources.redis)
+    if ready >= DEPTH:
         return 0
     shares = {"of_organization": resources.organization_jobs, "of_account": resources.account_jobs}
     async with system_transaction(resources.sessions) as session:
-        due = (await session.execute(DUE, {"room": room, **shares})).all()
-    offered = await offer(resources.redis, [_due_job(row) for row in due])
+        due = (await session.execute(DUE, {"room": DEPTH - ready, **shares})).all()
+    # Backfills come last in what is due, so what stands before one is offered as well.
+    jobs = [_due_job(row) for place, row in enumerate(due, ready) if row.priority < BACKFILL or place < _OF_BACKFILLS]
+    offered = await offer(resources.redis, jobs)
     log.debug("tick", due=len(due), offered=offered)
     return offered
 

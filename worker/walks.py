@@ -18,8 +18,8 @@ ALARMING = 3  # walks in a row that grew too old
 
 
 def resumable(stream: Stream, walk: OpenWalk | None, now: datetime) -> bool:
-    """Tell whether the walk under way can go on: its cursor is trusted for `walk_max_age`."""
-    return walk is not None and now - walk.started_at <= stream.walk_max_age
+    """Tell whether the walk under way can go on: its cursor is trusted for so long."""
+    return walk is not None and now - walk.started_at <= stream.trusted_for
 
 
 async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window | None]:

@@ -16,6 +16,7 @@ from collectors.wildberries.times import moscow_day
 from collectors.windows import MOSCOW, days, hours, seconds
 
 _PATH: Final = "/api/v2/nm-report/downloads"
+_FILTER: Final = "filter[downloadIds]"
 _OURS: Final = UUID("7d1f6d8e-52a1-5c0b-9d1b-3c6f0a2be7a4")  # whose names are those of our reports
 _LIST = Envelope("data")
 _FILE_LIMIT = limit("nm_report_file", every=seconds(20), burst=3, base=hours(1))
@@ -35,7 +36,7 @@ def csv_report(kind: str, parameters: Callable[[Walk], dict[str, Json]]) -> Page
         poll=get(
             ANALYTICS,
             _PATH,
-            lambda _, at: {"filter[downloadIds]": at["report"]},
+            lambda _, at: {_FILTER: at["report"]},
             buckets=(limit("nm_report_list", every=seconds(20), burst=3, base=hours(1)),),
         ),
         state=_state,
@@ -43,15 +44,16 @@ def csv_report(kind: str, parameters: Callable[[Walk], dict[str, Json]]) -> Page
 
 
 def _state(answer: Answer) -> State | None:
-    """Read the list of reports, asked for with the id of one."""
-    rows = _LIST.read(answer).rows
-    if not rows:
+    """Read the list of reports, asked for with the id of one: what it says of others is not of ours."""
+    rows, ours = _LIST.read(answer).rows, answer.request.query[_FILTER]
+    row = next((number for number in range(len(rows)) if rows.value(number, "id", str) == ours), None)
+    if row is None:
         return None
-    match rows.value(0, "status", str):
+    match rows.value(row, "status", str):
         case "WAITING" | "PROCESSING" | "RETRY":
             return Working(seconds(10))
         case "SUCCESS":
-            path = f"{_PATH}/file/{rows.value(0, 'id', str)}"
+            path = f"{_PATH}/file/{ours}"
             return Ready(Request(method="GET", host=ANALYTICS, path=path, buckets=(_FILE_LIMIT,)))
         case "FAILED":
             return Failed("no reason given")

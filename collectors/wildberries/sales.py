@@ -173,6 +173,7 @@ SALES_FUNNEL_HISTORY = Stream(
     ),
     buckets=(limit("sales_funnel_history", every=seconds(20), burst=3, base=minutes(30)),),
     every=hours(12),
+    walk_max_age=days(2),  # the oldest day that it begins with is forgotten after that
     needs="analytics",
     priority=2,
 )

@@ -34,7 +34,7 @@ GRANTS = {
         "SELECT, DELETE": "collect.pause",
         "SELECT (status_reason, paused_until), UPDATE (status, status_reason, paused_until)": "core.organization",
         "SELECT (paused_until, streams), UPDATE (status, status_reason, paused_until)": "core.marketplace_account",
-        'SELECT ("interval", every_override, state_reason, paused_until), UPDATE (state, state_reason, paused_until)': (
+        "SELECT (every_override, state_reason, paused_until), UPDATE (state, state_reason, paused_until)": (
             "collect.stream_state"
         ),
     },
@@ -217,6 +217,6 @@ def downgrade() -> None:
     for rights in (  # those to columns that were there before
         "UPDATE (status) ON core.organization",
         "UPDATE (status, status_reason) ON core.marketplace_account",
-        'SELECT ("interval"), UPDATE (state) ON collect.stream_state',
+        "UPDATE (state) ON collect.stream_state",
     ):
         op.execute(f"REVOKE {rights} FROM collector_scheduler")

@@ -1,5 +1,7 @@
 """Until when the key of an account is good, and when somebody last looked."""
 
+from collections.abc import Iterable, Mapping
+
 from alembic import op
 
 revision = "0018"
@@ -24,21 +26,25 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$
 """
 
-# What a person or a run changed: that a worker looked at a key is neither for the audit nor for `updated_at`.
-CHANGES = "UPDATE OF organization_id, marketplace, name, external_id, secret_ref, proxy_group, status, status_reason"
+# That a worker looked at a key is neither for the audit nor for `updated_at`. Whatever else changes is, in columns that
+# are yet to come too. WHEN of an INSERT may not name OLD, so the audit takes two triggers.
+CHANGED = " IS DISTINCT FROM ".join(f"to_jsonb({row}) - 'key_expires_at' - 'key_checked_at'" for row in ("OLD", "NEW"))
+TRIGGERS = {
+    "touch": f"BEFORE UPDATE ON {{}} FOR EACH ROW WHEN ({CHANGED}) EXECUTE FUNCTION app.touch()",
+    "record_change": "AFTER INSERT OR DELETE ON {} FOR EACH ROW EXECUTE FUNCTION core.record_change()",
+    "record_update": f"AFTER UPDATE ON {{}} FOR EACH ROW WHEN ({CHANGED}) EXECUTE FUNCTION core.record_change()",
+}
+TRIGGERS_BEFORE = {
+    "touch": "BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION app.touch()",
+    "record_change": "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW EXECUTE FUNCTION core.record_change()",
+}
 
 
-def watch(changes: str) -> None:
-    """Let the triggers of the table fire on these changes of it."""
-    for name in ("touch", "record_change"):
+def replace_triggers(old: Iterable[str], new: Mapping[str, str]) -> None:
+    for name in old:
         op.execute(f"DROP TRIGGER {name} ON core.marketplace_account")
-    op.execute(
-        f"CREATE TRIGGER touch BEFORE {changes} ON core.marketplace_account FOR EACH ROW EXECUTE FUNCTION app.touch()"
-    )
-    op.execute(
-        f"CREATE TRIGGER record_change AFTER INSERT OR {changes} OR DELETE ON core.marketplace_account "
-        "FOR EACH ROW EXECUTE FUNCTION core.record_change()"
-    )
+    for name, what in new.items():
+        op.execute(f"CREATE TRIGGER {name} {what.format('core.marketplace_account')}")
 
 
 def upgrade() -> None:
@@ -46,7 +52,7 @@ def upgrade() -> None:
         "ALTER TABLE core.marketplace_account "
         "ADD COLUMN key_expires_at timestamptz, ADD COLUMN key_checked_at timestamptz"
     )
-    watch(CHANGES)
+    replace_triggers(TRIGGERS_BEFORE, TRIGGERS)
     op.execute(f"GRANT SELECT ({COLUMNS}) ON core.marketplace_account TO {READERS}")
     op.execute(f"GRANT UPDATE ({COLUMNS}) ON core.marketplace_account TO collector_worker")
     op.execute(KEYS)
@@ -60,5 +66,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(f"DROP FUNCTION {SIGNATURE}")
-    watch("UPDATE")
+    replace_triggers(TRIGGERS, TRIGGERS_BEFORE)
     op.execute("ALTER TABLE core.marketplace_account DROP COLUMN key_expires_at, DROP COLUMN key_checked_at")

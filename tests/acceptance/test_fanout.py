@@ -20,6 +20,7 @@ from collectors.stream import Answer, Fetch, Request, Step, Stream, Walk
 from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage, run_all
 from worker.jobs import collect_slice
+from worker.kept_ids import KeptIds
 from worker.queue import ready_count
 
 OZON = STREAMS["ozon"]
@@ -103,6 +104,41 @@ async def test_ids_that_come_while_their_stream_is_put_off_wake_it_whichever_is_
         assert [row["outcome"] for row in outcomes] == ["put off", "done"]
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome"), [("unavailable", "unavailable"), ("retired", "unavailable"), ("quarantined", "put off")]
+)
+async def test_a_stream_whose_ids_cannot_come_now_is_left_alone_until_they_can(
+    stage: Stage, ozon: Account, state: str, outcome: str
+) -> None:
+    waiting = "SELECT greatest(not_before, next_due_at) > now() AS waits FROM collect.stream_state WHERE stream = $1"
+    async with stage.resources() as resources:
+        await stage.change("UPDATE collect.stream_state SET state = $1 WHERE stream = 'products'", state)
+        for stream in ("product_info", "product_info", "stocks_fbo"):
+            await run_all(resources, ozon, stream)
+        runs = await stage.rows("SELECT outcome FROM collect.run WHERE stream = 'product_info'")
+        assert [run["outcome"] for run in runs] == [outcome], "it woke itself"
+        assert await stage.value(waiting, "product_info")
+        assert await ready_count(resources.redis) == 0
+        await stage.change("UPDATE collect.stream_state SET state = 'active' WHERE stream = 'products'")
+        for stream in ("products", "product_info"):
+            await run_all(resources, ozon, stream)
+            assert await ready_count(resources.redis) >= 1
+        await run_all(resources, ozon, "stocks_fbo")
+        await assert_whole(stage, ozon, ["product_info", "stocks_fbo"])
+    states = await stage.rows(
+        "SELECT DISTINCT state FROM collect.stream_state WHERE stream IN ('product_info', 'stocks_fbo')"
+    )
+    assert [row["state"] for row in states] == ["active"]
+
+
+async def test_the_ids_of_a_stream_that_is_no_longer_wanted_are_still_good(stage: Stage, ozon: Account) -> None:
+    async with stage.resources() as resources:
+        await run_all(resources, ozon, "products")
+        await stage.change("UPDATE collect.stream_state SET state = 'retired' WHERE stream = 'products'")
+        await run_all(resources, ozon, "product_info")
+        await assert_whole(stage, ozon, ["product_info"])
+
+
 async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage: Stage, ozon: Account) -> None:
     async with stage.resources() as resources:
         for stream in ("products", "product_info"):
@@ -116,6 +152,20 @@ async def test_a_list_without_ids_completes_the_walk_and_nothing_is_asked(stage:
     assert [tuple(walk) for walk in await stage.rows(WALKS, "product_info")] == [(1, True), (0, False)]
     outcomes = await stage.rows("SELECT outcome FROM collect.run WHERE stream = 'product_info' ORDER BY started_at")
     assert [run["outcome"] for run in outcomes] == ["done", "nothing new"]
+
+
+async def test_a_walk_under_way_goes_on_with_its_ids_and_reads_no_pages_for_them(stage: Stage, ozon: Account) -> None:
+    key = ozon.key("product_info")
+    async with stage.resources() as resources:
+        await run_all(resources, ozon, "products")
+        few = replace(resources, streams={"ozon": {**OZON, "product_info": cards()}})
+        await collect_slice(few, key, stopping=lambda: True)
+        assert few.ids.size > 0
+        await stage.change("UPDATE collect.walk SET superseded_at = now() WHERE stream = 'products'")
+        await collect_slice(few, key, stopping=lambda: False)
+        assert few.ids.size == 0, "the walk is over"
+        (walk,) = await stage.rows(WALKS, "product_info")
+        assert walk["pages"] > 1, "its ids were looked for again, where there are none"
 
 
 async def test_a_page_that_does_not_tell_its_ids_is_an_error_that_names_it(stage: Stage, ozon: Account) -> None:
@@ -158,7 +208,8 @@ async def test_ids_renewed_and_a_worker_killed_in_mid_walk_cost_and_double_nothi
 
         async def run(stream: Stream, *, one_page: bool = False) -> None:
             streams = {"ozon": {**OZON, stream.name: stream}}
-            await collect_slice(replace(resources, streams=streams), key, stopping=lambda: one_page)
+            other_process = replace(resources, streams=streams, ids=KeptIds())
+            await collect_slice(other_process, key, stopping=lambda: one_page)
 
         await run_all(resources, ozon, "products")
         listed = set(stage.box.records("ozon", ozon.seller, "products"))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.acceptance.commands import Collector, refused
 from tests.acceptance.test_cli import add_account
+from tests.acceptance.test_standing import change
+from tests.servers import Database
 
 
 @pytest.fixture
@@ -26,6 +30,12 @@ def test_an_account_collects_the_streams_that_were_chosen_until_it_is_to_have_al
     refused(ready("enqueue", "--account", shop, "--stream", "products"), "is not to have the stream products")
     ready("account", "set", shop, "--all-streams")
     assert len(streams(ready, "--account", shop)) > 20
+
+
+def test_what_is_chosen_brings_along_all_that_brings_its_slices_and_ids(ready: Collector, shop: str) -> None:
+    told = ready("account", "set", "shop", "--streams", "stocks_fbo,stocks_fbs_wh").out
+    assert told == "shop: products, product_info, stocks_fbo, warehouses, stocks_fbs_wh\n"
+    assert set(streams(ready, "--account", shop)) >= {"products", "product_info", "stocks_fbo", "warehouses"}
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest(ready: Collector, shop: str) -> None:
@@ -79,6 +89,22 @@ def test_what_is_out_of_use_is_listed_with_the_command_that_mends_it(ready: Coll
         assert row["state"] == "paused"
         assert ready(*row["mended_by"].split()[1:]).code == 0
     assert ready("stream", "list", "--dead", "--json").json == []
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_a_pause_leaves_alone_is_told(ready: Collector, database: Database) -> None:
+    words = ("pause", "--account", "shop", "--stream", "fbs_postings", "--reason", "stocktaking")
+    put = "UPDATE collect.stream_state SET state = 'quarantined' WHERE stream = 'fbs_postings'"
+    another = (
+        "INSERT INTO collect.stream_state"
+        ' (organization_id, marketplace_account_id, marketplace, stream, lane, "interval")'
+        " SELECT organization_id, marketplace_account_id, marketplace, stream, 'backfill', \"interval\""
+        " FROM collect.stream_state WHERE stream = 'fbs_postings'"
+    )
+    asyncio.run(change(database, put))
+    refused(ready(*words), "all of the stream fbs_postings is out of use already (1 quarantined) and stays so")
+    asyncio.run(change(database, another))
+    assert ready(*words).out.endswith("would end that: 1 quarantined.\n")
 
 
 def test_a_pause_that_would_mean_two_things_or_nothing_is_refused(ready: Collector, shop: str) -> None:

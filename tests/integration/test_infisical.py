@@ -12,9 +12,13 @@ import pytest
 from aiohttp import web
 
 from tests.infisical import CLIENT_ID, CLIENT_SECRET, FakeInfisical, fake_infisical
+from tests.servers import Database
+from worker.cli.checkup import Level, Patient
+from worker.cli.doctor_outside import secrets
 from worker.http.pools import trusted
 from worker.infisical import FRESH_FOR, Infisical
 from worker.secrets import SecretUnavailable, check_ref, resolve
+from worker.settings import load
 
 REFERENCE = "infisical:bronze/prod/shops/OZON_MAIN"
 PLACE = ("bronze", "prod", "/shops", "OZON_MAIN")
@@ -82,6 +86,29 @@ async def test_a_value_is_read_once_a_minute_however_many_runs_ask(
     clock.now += FRESH_FOR
     assert await token(opened) == "the next key"
     assert infisical.logins == 1
+
+
+async def test_the_doctor_reads_it_where_the_settings_say(
+    infisical: FakeInfisical, database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "client-secret").write_text(CLIENT_SECRET)
+    settings = load(
+        database_url=database.worker_url,
+        owner_database_url=database.owner_url,
+        infisical_url=infisical.url,
+        infisical_client_id=CLIENT_ID,
+        infisical_client_secret_ref=f"file:{tmp_path}/client-secret",
+    )
+    infisical.values[PLACE] = '{"client_id": "7", "api_key": "canary-ozon-key-78"}'
+    async with database.connect("collector_admin") as admin:
+        await admin.execute(
+            "WITH o AS (INSERT INTO core.organization (name) VALUES ('Sunrise') RETURNING id)"
+            " INSERT INTO core.marketplace_account (organization_id, marketplace, name, external_id, secret_ref)"
+            " SELECT id, 'ozon', 'shop', '7', $1 FROM o",
+            REFERENCE,
+        )
+    async with Patient.opened(settings, processes=1) as patient:
+        assert await secrets(patient) == [(Level.OK, "1 secrets can be had here")]
 
 
 async def test_after_a_refused_key_it_is_read_anew(infisical: FakeInfisical, vault: Open) -> None:

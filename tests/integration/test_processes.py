@@ -28,13 +28,27 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 (pathlib.Path(sys.argv[1]) / f"{sys.argv[2]}-{os.getpid()}").touch()
 while True: signal.pause()
 """
+# A machine that takes its time to start a process, during which the parent is told to stop.
+TOLD_WHILE_STARTING = """
+import asyncio, os, signal
+
+start = asyncio.create_subprocess_exec
+
+async def slow(*command, **options):
+    process = await start(*command, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.1)
+    return process
+
+asyncio.create_subprocess_exec = slow
+"""
 BAD = "import sys; sys.exit(3 if sys.argv[2] == '1' else 0)"
 
 
 @asynccontextmanager
-async def parent(program: str, place: Path) -> AsyncIterator[Process]:
+async def parent(program: str, place: Path, *, first: str = "") -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, program, str(place), cwd=ROOT, stdout=PIPE, stderr=PIPE
+        sys.executable, "-c", first + PARENT, program, str(place), cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(50):
@@ -69,6 +83,14 @@ async def test_one_that_is_killed_has_a_successor_and_all_leave_when_told(tmp_pa
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     assert not any(map(is_alive, pids(tmp_path)))
+
+
+async def test_who_is_told_to_stop_while_processes_are_being_started_stops_them(tmp_path: Path) -> None:
+    async with (
+        parent("import time; time.sleep(30)", tmp_path, first=TOLD_WHILE_STARTING) as process,
+        asyncio.timeout(15),
+    ):
+        assert await process.wait() == 0
 
 
 async def test_processes_that_leave_at_once_are_given_up_in_one_sentence(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ _OBJECTS = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname IN ('core', 'raw', 'collect', 'app', 'meta') AND NOT c.relispartition
     UNION ALL
+    SELECT a.attrelid::regclass || '.' || a.attname, 'column', NULL, a.attacl::text, NULL, NULL, NULL
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('core', 'raw', 'collect', 'app', 'meta') AND NOT c.relispartition AND a.attacl <> '{}'
+    UNION ALL
     SELECT p.oid::regprocedure::text, 'function', pg_get_userbyid(p.proowner), coalesce(p.proacl::text, ''),
            p.prosecdef, NULL, p.prosrc
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('core', 'raw', 'collect', 'app')
@@ -32,7 +36,7 @@ _OBJECTS = """
 
 
 async def objects(database: Database) -> list[tuple[object, ...]]:
-    """Tables, views, indexes, functions, schemas and triggers with owners, rights and policies; no partitions."""
+    """Tables, views, indexes, functions, schemas, triggers, rights to columns, owners and policies; no partitions."""
     async with database.connect("postgres") as connection:
         return [tuple(row) for row in await connection.fetch(_OBJECTS)]
 

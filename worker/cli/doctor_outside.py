@@ -21,7 +21,8 @@ from worker.db.engine import make_sessions
 from worker.db.tenancy import system_transaction
 from worker.http.pools import Pools, trusted
 from worker.http.probe import Prober
-from worker.secrets import SecretUnavailable, resolve
+from worker.infisical import secrets_of
+from worker.secrets import Resolve, SecretUnavailable
 from worker.settings import Settings
 
 _AT_ONCE = 20
@@ -50,7 +51,7 @@ async def secrets(patient: Patient) -> Found:
             wanted.setdefault((row["secret_ref"], ("user", "password")), []).append(f"proxy {row['name']}")
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def try_one(reference: str, fields: tuple[str, ...]) -> str | None:
+    async def try_one(resolve: Resolve, reference: str, fields: tuple[str, ...]) -> str | None:
         async with room:
             try:
                 await resolve(reference, fields)
@@ -58,7 +59,8 @@ async def secrets(patient: Patient) -> Found:
                 return str(error)
         return None
 
-    problems = await asyncio.gather(*(try_one(*key) for key in wanted))
+    with secrets_of(patient.settings) as resolve:
+        problems = await asyncio.gather(*(try_one(resolve, *key) for key in wanted))
     told = [f"{_some(who)}: {why}" for who, why in zip(wanted.values(), problems, strict=True) if why is not None]
     return _failures(told) or [(Level.OK, f"{number(len(wanted))} secrets can be had here")]
 

@@ -57,15 +57,18 @@ def pause(  # noqa: PLR0917 - all are options
     with refusing("--until "):
         end = None if until is None else _end(until)
 
-    async def do(settings: Settings) -> str:
+    async def do(settings: Settings) -> tuple[str, str]:
         async with as_admin(settings) as session:
             place, name = await _place(session, organization, account, marketplace, stream)
-            await pauses.pause(session, place, reason, end)
-            return name
+            return name, await pauses.pause(session, place, reason, end)
 
     with with_servers(load()) as settings:
-        name = asyncio.run(do(settings))
+        name, left = asyncio.run(do(settings))
     console().print(f"{name} is paused{f' until {moment(end)} UTC' if end else ''}.", markup=False)
+    if left:
+        console().print(
+            f"Left as it is, for it is out of use already and a pause would end that: {left}.", markup=False
+        )
 
 
 def resume(
@@ -90,7 +93,8 @@ def resume(
 def account_set(
     named: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account, by its name or id.")],
     streams: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Collect these streams only, and those they take slices from.")
+        str | None,
+        typer.Option(metavar="NAME,…", help="Collect these streams only, and those they take slices or ids from."),
     ] = None,
     *,
     all_streams: Annotated[bool, typer.Option("--all-streams", help="Collect every stream there is.")] = False,

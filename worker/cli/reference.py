@@ -9,7 +9,17 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from collectors.budget import ORDINARY, Use, requests_a_day, tightest, token_types, uses
+from collectors.budget import (
+    ORDINARY,
+    Use,
+    ids_at_once,
+    ids_in,
+    ids_kept_up_with,
+    requests_a_day,
+    tightest,
+    token_types,
+    uses,
+)
 from collectors.registry import STREAMS
 from collectors.stream import Stream
 from sandbox.faults.case import Case
@@ -52,6 +62,10 @@ pages.
   stream off and holds no worker: the stream is collected as often as the limit allows, not as often as
   [docs/streams.md](streams.md) says, and what is restated is read again later.
 * Not available: the marketplace refuses a token of that type, and the stream is marked unavailable.
+* A stream that asks for the ids of others makes a request for so many of them as the second table says, beside how many
+  a seller may have, if nothing else took from the limits. With more than **as scheduled** each walk takes longer than
+  the time to the next. With more than **at all** it takes longer than its cursor is trusted, and begins again for ever:
+  a seller that large needs another token, or does without that stream (`collector account set`).
 
 This file is made: `collector docs budget > docs/budget.md`.
 """
@@ -71,6 +85,7 @@ does about it, and what is in the database afterwards. The tests play each of th
 This file is made: `collector docs faults > docs/faults.md`.
 """
 
+_PLENTY = 1_000_000  # ids, which nobody has
 _TIMES = {1: "", 2: " (twice)", 3: " (three times)"}
 
 
@@ -127,9 +142,31 @@ def budget() -> str:
             ]
             for stream in streams
         ]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        parts.append(f"## {name}\n\n{table}\n")
+        by_ids = [
+            ["stream", "ids at a time", *(f"ids by {_token(kind, types)}" for kind in types)],
+            ["---"] * (2 + len(types)),
+        ]
+        by_ids += [
+            [stream.name, f"{ids_at_once(stream):,}", *(_ids(stream, kind) for kind in types)]
+            for stream in streams
+            if stream.ids
+        ]
+        tables = ["\n".join(f"| {' | '.join(row)} |" for row in table) for table in (rows, by_ids)]
+        parts.append(f"## {name}\n\n{tables[0]}\n\n{tables[1]}\n")
     return "\n".join(parts)
+
+
+def _ids(stream: Stream, kind: str) -> str:
+    if _not_available(stream, kind):
+        return "not available"
+    scheduled, at_all = ids_kept_up_with(stream, kind), ids_in(stream, stream.trusted_for, kind)
+    if scheduled >= _PLENTY:
+        return "millions"
+    return f"{scheduled:,} as scheduled, {'millions' if at_all >= _PLENTY else f'{at_all:,}'} at all"
+
+
+def _not_available(stream: Stream, kind: str) -> bool:
+    return kind != ORDINARY and stream.needs.endswith("by a personal or service token")
 
 
 def _token(kind: str, types: list[str]) -> str:
@@ -139,7 +176,7 @@ def _token(kind: str, types: list[str]) -> str:
 
 
 def _use(stream: Stream, kind: str, use: Use) -> str:
-    if kind != ORDINARY and stream.needs.endswith("by a personal or service token"):
+    if _not_available(stream, kind):
         return "not available"
     said = f"{use.taken:,.0f} of {use.allowed:,.0f}"
     return said if use.fits else f"**{said}: does not fit**"

@@ -14,7 +14,7 @@ from typing import cast
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from collectors.errors import CollectError, PutOff
+from collectors.errors import CollectError, PutOff, StreamUnavailable
 from collectors.stream import Id, Stream, Watermark
 from worker.db.progress import SliceKey
 
@@ -28,10 +28,13 @@ _OF_STREAMS = """
     AND stream = ANY (CAST(:streams AS text[])) AND (CAST(:of_slice AS text) IS NULL OR slice = :of_slice)"""
 
 # What was set aside, or what the account cannot have, is not waited for: the ids of the others are all there are.
+_COLLECTED = "bool_or(last_success_at IS NOT NULL)"
+_AWAITED = "bool_or(last_success_at IS NULL AND state = 'active')"
+
 _STANDING = text(f"""
-SELECT stream, bool_or(last_success_at IS NOT NULL) AS collected,
-    bool_or(last_success_at IS NULL AND state = 'active') AS awaited
-FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live' AND state <> 'retired'
+SELECT stream, {_COLLECTED} AS collected, {_AWAITED} AS awaited,
+    bool_or(state NOT IN ('retired', 'unavailable')) AS possible
+FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live'
 GROUP BY stream ORDER BY stream
 """)
 
@@ -48,16 +51,19 @@ WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
   AND CASE WHEN walk_id IS NULL THEN fetched_at >= :since ELSE time_window IS NULL OR upper(time_window) > :since END
 """)
 
-
-_WAKE = text("""
-UPDATE collect.stream_state s SET not_before = NULL
-FROM unnest(CAST(:parents AS text[]), CAST(:errors AS text[])) w (parent, error)
-WHERE s.organization_id = :organization_id AND s.marketplace_account_id = :account_id AND s.state = 'active'
-  AND s.stream = ANY (CAST(:children AS text[])) AND s.last_error = w.error AND s.not_before > clock_timestamp()
-  AND NOT EXISTS (
-    SELECT FROM collect.stream_state p
-    WHERE p.organization_id = s.organization_id AND p.marketplace_account_id = s.marketplace_account_id
-      AND p.stream = w.parent AND p.lane = 'live' AND p.state = 'active' AND p.last_success_at IS NULL)
+# Exactly where `read_ids` would return them now, or a slice would be woken only to be put off, again and again.
+_WAKE = text(f"""
+UPDATE collect.stream_state s
+SET not_before = NULL, next_due_at = least(next_due_at, clock_timestamp())
+WHERE s.organization_id = :organization_id AND s.marketplace_account_id = :account_id
+  AND s.stream = ANY (CAST(:children AS text[])) AND s.last_error = ANY (CAST(:errors AS text[]))
+  AND s.state IN ('active', 'unavailable') AND greatest(s.not_before, s.next_due_at) > clock_timestamp()
+  AND (
+    SELECT {_COLLECTED} AND NOT {_AWAITED} FROM collect.stream_state
+    JOIN unnest(CAST(:children AS text[]), CAST(:parents AS text[]), CAST(:of_slice AS boolean[]))
+        asked (child, parent, of_slice) ON parent = stream
+    WHERE child = s.stream AND organization_id = s.organization_id
+      AND marketplace_account_id = s.marketplace_account_id AND lane = 'live' AND (NOT of_slice OR slice = s.slice))
 RETURNING s.stream, s.slice, s.lane
 """)
 
@@ -67,8 +73,8 @@ async def read_ids(
 ) -> Sequence[Id]:
     """Return the ids that the stream asks for, ascending, each once.
 
-    `streams` are the marketplace's. Raises PutOff while one that brings the ids has not been collected yet, and
-    CollectError if one of its pages does not tell them.
+    `streams` are the marketplace's. Raises PutOff while one that brings the ids has not been collected yet,
+    StreamUnavailable if the account can have none of those that do, and CollectError if a page does not tell them.
     """
     wanted = stream.ids
     if wanted is None:
@@ -82,6 +88,8 @@ async def read_ids(
     standing = (await session.execute(_STANDING, values)).all()
     awaited = [row.stream for row in standing if row.awaited]
     if awaited or not any(row.collected for row in standing):
+        if not any(row.possible for row in standing):
+            raise StreamUnavailable(_without(key.marketplace, wanted.streams))
         raise PutOff(_awaits(key.marketplace, [*awaited, *wanted.streams][0]), wait=WAIT)
     began = (await session.execute(_BEGAN, values)).scalar_one() or now
     if any(isinstance(streams[name].progress, Watermark) for name in wanted.streams):
@@ -107,15 +115,34 @@ async def wake(
     Whoever collects them asks for it, and whoever was put off because of them, each behind its own commit: so one of
     the two sees what the other did.
     """
-    children = [stream.name for stream in streams.values() if stream.ids and set(parents) & set(stream.ids.streams)]
-    errors = [_awaits(key.marketplace, parent) for parent in parents]
-    values = {**key.columns(), "children": children, "parents": list(parents), "errors": errors}
+    asked = [
+        (stream.name, parent, stream.ids)
+        for stream in streams.values()
+        if stream.ids and set(parents) & set(stream.ids.streams)
+        for parent in stream.ids.streams
+    ]
+    values = {
+        **key.columns(),
+        "children": [child for child, _, _ in asked],
+        "parents": [parent for _, parent, _ in asked],
+        "of_slice": [wanted.of_slice for _, _, wanted in asked],
+        "errors": [
+            error
+            for _, parent, wanted in asked
+            for error in (_awaits(key.marketplace, parent), _without(key.marketplace, wanted.streams))
+        ],
+    }
     woken = await session.execute(_WAKE, values)
     return [replace(key, stream=row.stream, slice=row.slice, lane=row.lane) for row in woken]
 
 
 def _awaits(marketplace: str, stream: str) -> str:
     return f"{marketplace}/{stream} has not been collected yet"
+
+
+def _without(marketplace: str, streams: Sequence[str]) -> str:
+    parents = " or ".join(f"{marketplace}/{stream}" for stream in streams)
+    return f"it asks for ids that {parents} would bring, which this account does not have"
 
 
 class Ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,9 +34,16 @@ UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason, 
 WHERE id = :account_id
 """)
 
+# The end of a pause makes active what was paused, so what a person has to mend first must not become it.
 _PAUSE_STREAM = text("""
 UPDATE collect.stream_state SET state = 'paused', state_reason = :reason, paused_until = :until
-WHERE marketplace_account_id = :account_id AND stream = :stream AND state <> 'retired'
+WHERE marketplace_account_id = :account_id AND stream = :stream AND state IN ('active', 'paused')
+""")
+
+_LEFT_ALONE = text("""
+SELECT state, count(*) AS slices FROM collect.stream_state
+WHERE marketplace_account_id = :account_id AND stream = :stream AND state IN ('quarantined', 'unavailable')
+GROUP BY state ORDER BY state
 """)
 
 _PAUSE_FOR_ALL = text("""
@@ -75,24 +83,38 @@ DEAD = ("quarantined", "unavailable", "paused")
 KNOWN = ("active", *DEAD)
 
 
-async def pause(session: AsyncSession, place: Place, reason: str, until: datetime | None) -> None:
-    """Offer nothing of it any more, until then or until somebody resumes it. What runs ends at its own pace."""
+async def pause(session: AsyncSession, place: Place, reason: str, until: datetime | None) -> str:
+    """Offer nothing of it any more, until then or until somebody resumes it. What runs ends at its own pace.
+
+    Returns what of a stream was left as it is, since it is out of use already: "2 quarantined, 1 unavailable", or "".
+    Raises NotPossible if that is all there is.
+    """
     values = {"reason": reason, "until": until}
     if place.organization_id is not None:
         await session.execute(_PAUSE_ORGANIZATION, {**values, "organization_id": place.organization_id})
     elif place.account_id is not None and place.stream is None:
         await session.execute(_PAUSE_ACCOUNT, {**values, "account_id": place.account_id})
     elif place.account_id is not None:
-        of_stream = {"account_id": place.account_id, "stream": place.stream}
-        paused = await session.execute(_PAUSE_STREAM, {**values, **of_stream})
-        if paused.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE has it
-            raise NotPossible(
-                f"the account has nothing of the stream {place.stream} to pause: "
-                f"`collector stream list --account {place.account_id}` shows what it has"
-            )
+        return await _pause_stream(session, {"account_id": place.account_id, "stream": place.stream}, values)
     else:
         for_all = {"marketplace": place.marketplace, "stream": place.stream or ""}
         await session.execute(_PAUSE_FOR_ALL, {**values, **for_all})
+    return ""
+
+
+async def _pause_stream(session: AsyncSession, of_stream: Mapping[str, object], values: Mapping[str, object]) -> str:
+    paused = await session.execute(_PAUSE_STREAM, {**values, **of_stream})
+    left = ", ".join(f"{row.slices} {row.state}" for row in await session.execute(_LEFT_ALONE, of_stream))
+    if paused.rowcount == 0:  # type: ignore[attr-defined]  # an UPDATE has it
+        stream, account = of_stream["stream"], of_stream["account_id"]
+        raise NotPossible(
+            f"all of the stream {stream} is out of use already ({left}) and stays so: "
+            f"`collector stream list --dead --account {account}` says why"
+            if left
+            else f"the account has nothing of the stream {stream} to pause: "
+            f"`collector stream list --account {account}` shows what it has"
+        )
+    return left
 
 
 async def resume(session: AsyncSession, place: Place) -> None:

@@ -73,27 +73,30 @@ FROM standing {_WANTED}
 GROUP BY organization, organization_id, marketplace, account, marketplace_account_id, condition
 """)
 
-# The last run, and how much was as before and not stored again, are looked up for the rows that are shown only.
-# Times are told, so that months are left out.
+_SLICE = "organization_id, marketplace_account_id, stream, slice, lane"
+
+# The last run, and how much was as before and not stored again, are looked up for the rows that are shown only: the one
+# by a row at a time, the other by one pass. Times are told, so that months are left out.
 SLICES = text(f"""
 WITH standing AS ({_STANDING}), shown AS (
     SELECT * FROM standing {_WANTED}
     ORDER BY organization, marketplace, account, stream, slice, lane LIMIT :limit
+), saved AS MATERIALIZED (
+    SELECT {_SLICE}, sum(r.pages)::bigint AS pages, sum(r.pages_same)::bigint AS pages_same,
+           sum(r.bytes)::bigint AS bytes, sum(r.bytes_same)::bigint AS bytes_same
+    FROM (SELECT {_SLICE} FROM shown) wanted JOIN collect.run r USING ({_SLICE})
+    WHERE r.started_at >= :saved_since AND r.started_at < :runs_until
+    GROUP BY {_SLICE}
 )
-SELECT shown.*, run.id AS last_run_id, run.finished_at AS last_run_at, run.outcome AS last_run_outcome, saved.*
+SELECT shown.*, run.id AS last_run_id, run.finished_at AS last_run_at, run.outcome AS last_run_outcome,
+       coalesce(saved.pages, 0) AS pages, coalesce(saved.pages_same, 0) AS pages_same,
+       coalesce(saved.bytes, 0) AS bytes, coalesce(saved.bytes_same, 0) AS bytes_same
 FROM shown LEFT JOIN LATERAL (
     SELECT r.id, r.finished_at, r.outcome FROM collect.run r
     WHERE r.organization_id = shown.organization_id AND r.marketplace_account_id = shown.marketplace_account_id
       AND r.stream = shown.stream AND r.slice = shown.slice AND r.lane = shown.lane
       AND r.started_at >= :runs_since AND r.started_at < :runs_until
     ORDER BY r.started_at DESC LIMIT 1
-) run ON true CROSS JOIN LATERAL (
-    SELECT coalesce(sum(r.pages), 0)::bigint AS pages, coalesce(sum(r.pages_same), 0)::bigint AS pages_same,
-           coalesce(sum(r.bytes), 0)::bigint AS bytes, coalesce(sum(r.bytes_same), 0)::bigint AS bytes_same
-    FROM collect.run r
-    WHERE r.organization_id = shown.organization_id AND r.marketplace_account_id = shown.marketplace_account_id
-      AND r.stream = shown.stream AND r.slice = shown.slice AND r.lane = shown.lane
-      AND r.started_at >= :saved_since AND r.started_at < :runs_until
-) saved
+) run ON true LEFT JOIN saved USING ({_SLICE})
 ORDER BY organization, marketplace, account, stream, slice, lane
 """)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from collectors.stream import ListedBy, Stream
+from collectors.stream import Stream
 from worker.db.administration import NotPossible
 from worker.db.progress import AccountId
 from worker.db.reconcile import reconcile_account
@@ -59,10 +59,13 @@ async def find_account(session: AsyncSession, named: str) -> FoundAccount:
 
 
 def chosen(streams: Mapping[str, Stream], marketplace: str, names: Sequence[str]) -> list[str]:
-    """Return the named streams, with those that list their slices, in the registry's order. Raises NotPossible."""
-    wanted = {named_stream(streams, marketplace, name).name for name in names}
-    lists = {stream.slices.stream for name in wanted if isinstance((stream := streams[name]).slices, ListedBy)}
-    return [name for name in streams if name in wanted | lists]
+    """Return the named streams and all that bring their slices and ids, in the registry's order. Raises NotPossible."""
+    wanted: set[str] = set()
+    more = {named_stream(streams, marketplace, name).name for name in names}
+    while more:
+        wanted |= more
+        more = {needed for name in more for needed in streams[name].needs_streams} - wanted
+    return [name for name in streams if name in wanted]
 
 
 def named_stream(streams: Mapping[str, Stream], marketplace: str, name: str) -> Stream:

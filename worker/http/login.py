@@ -76,6 +76,7 @@ class Logins:
 
     async def _exchange(self, held: _Held, login: Login, secret: Callable[[], Secret], fetch: Fetch) -> None:
         began, held.failure, held.refused = self._clock(), None, ""
+        held.token, held.until = "", 0.0  # of other keys, or over: whatever becomes of this exchange
         try:
             answer = await fetch(login.request)
             token = login.token(answer)

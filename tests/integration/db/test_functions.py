@@ -201,6 +201,28 @@ async def test_changes_by_the_admin_and_by_the_worker_are_written_down(
     ]
 
 
+@pytest.mark.usefixtures("tenants")
+@pytest.mark.parametrize(
+    ("changed", "recorded"),
+    [
+        ("key_checked_at = now(), key_expires_at = now()", False),
+        ("streams = '{prices}'", True),
+        ("paused_until = now()", True),
+        ("secret_ref = 'env:ANOTHER', key_checked_at = now()", True),
+    ],
+)
+async def test_every_change_of_an_account_is_written_down_but_that_its_key_was_looked_at(
+    admin: AsyncConnection, changed: str, *, recorded: bool
+) -> None:
+    then = await admin.scalar(text("SELECT max(updated_at) FROM core.marketplace_account"))
+    await admin.execute(text(f"UPDATE core.marketplace_account SET {changed}"))
+    entries = await admin.scalar(text("SELECT count(*) FROM core.audit WHERE operation = 'UPDATE'"))
+    moved = await admin.scalar(
+        text("SELECT count(*) FROM core.marketplace_account WHERE updated_at > :then"), {"then": then}
+    )
+    assert (entries, moved) == ((2, 2) if recorded else (0, 0))
+
+
 async def test_nobody_rewrites_what_was_written_down(database: Database, admin: AsyncConnection) -> None:
     for statement in ("DELETE FROM core.audit", "UPDATE core.audit SET operation = ''"):
         with refused("42501"):

@@ -152,6 +152,28 @@ async def test_pauses_of_one_tenant_end_when_their_time_has_come_and_no_earlier(
     assert await admin.scalar(text(reasons)) == 0
 
 
+async def test_a_pause_and_its_end_leave_what_is_out_of_use_as_it_is(
+    sessions: Sessions, admin: AsyncConnection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    """What a person must mend first would go on by itself when the pause is over."""
+    before = {"a": "active", "b": "quarantined", "c": "unavailable", "d": "quarantined"}
+    for name, state in before.items():
+        await stand(admin, tenants[0], iter(("orders",)), slice=name, state=state)
+
+    async def states() -> dict[str, str]:
+        rows = await admin.execute(text("SELECT slice, state FROM collect.stream_state"))
+        return {row.slice: row.state for row in rows}
+
+    place = Place(account_id=AccountId(tenants[0].account_id), stream="orders")
+    for until in (NOW + AN_HOUR, NOW - AN_HOUR):
+        async with AsyncSession(admin) as session:
+            assert await pause(session, place, "stocktaking", until) == "2 quarantined, 1 unavailable"
+        assert await states() == before | {"a": "paused"}
+    async with system_transaction(sessions) as session:
+        assert await session.scalar(text("SELECT collect.resume_elapsed()")) == 1
+    assert await states() == before
+
+
 async def takes(sessions: Sessions, tenant: Tenant, stream: str) -> bool:
     """Whether a job that was queued already would begin."""
     key = SliceKey(

@@ -9,7 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collectors.budget import ORDINARY, counted, requests_a_day, requests_a_walk, token_types, uses, walks_a_day
+from collectors.budget import (
+    ORDINARY,
+    counted,
+    ids_at_once,
+    ids_in,
+    ids_kept_up_with,
+    requests_a_day,
+    requests_a_walk,
+    token_types,
+    uses,
+    walks_a_day,
+)
 from collectors.registry import STREAMS, find_stream
 from collectors.stream import Answer, Bucket, Page, Request, Snapshot, Stream, Windows
 from collectors.testing import walk_of
@@ -28,6 +39,8 @@ DOES_NOT_FIT = {
         "feedbacks",
     },
 }
+CARDS = {ORDINARY: 20_000, "base": 1500}  # by token; of campaigns and postings there are fewer
+ONE_BY_ONE = {ORDINARY: 70}  # reports, which have pages of their own each
 # What is read in windows and never again, and why. A stream that is not here says how long its time is restated.
 NEVER_READ_AGAIN = {
     "wildberries/sales_by_day": "read when the money is in, 25 hours later",
@@ -155,7 +168,17 @@ def test_a_walk_may_take_as_long_as_the_slowest_token_needs_for_two_pages_and_th
         for bucket in stream.buckets if is_paged else ():
             for rate in (bucket.rate, *bucket.by_token.values()):
                 needed = 3 * rate.every if rate.burst == 1 else timedelta(0)
-                assert needed <= stream.walk_max_age, f"{stream.name} would begin its walk again and again"
+                assert needed <= stream.trusted_for, f"{stream.name} would begin its walk again and again"
+
+
+@pytest.mark.parametrize("marketplace", STREAMS)
+def test_there_is_time_for_the_ids_of_a_large_seller_and_with_a_base_token_of_a_small_one(marketplace: str) -> None:
+    for stream in catalogue(marketplace):
+        wanted = {} if stream.ids is None else CARDS if ids_at_once(stream) > 1 else ONE_BY_ONE
+        for token_type, ids in wanted.items():
+            longest = ids_in(stream, stream.trusted_for, token_type)
+            assert ids <= longest, f"{stream.name} would begin its walk again and again"
+            assert token_type != ORDINARY or ids <= ids_kept_up_with(stream, ORDINARY), f"{stream.name} falls behind"
 
 
 def test_what_is_read_in_windows_is_read_again_or_says_why_not() -> None:

@@ -10,6 +10,7 @@ import pytest
 from collectors.errors import Malformed
 from collectors.keys import Knowledge, first_request, ignored, refused_streams
 from collectors.ozon.api import told_of_roles
+from collectors.ozon.performance import PERFORMANCE
 from collectors.registry import STREAMS, find_marketplace
 from collectors.stream import Answer, Request
 from collectors.wildberries.api import knows
@@ -84,12 +85,24 @@ def test_a_token_from_before_there_were_types_tells_the_rest() -> None:
     assert "orders" in refused(known)
 
 
+def test_what_asks_by_ids_or_names_its_report_is_refused_with_the_rest_of_its_category() -> None:
+    refusals = refused(knows({"token": token(STATISTICS)}))
+    assert {"adv_stats", "adv_clusters", "search_texts", "fbs_order_status", "nm_report"} <= refusals.keys()
+    assert "product_info" in refused(told_of_roles(roles(Goods=["/v3/product/list"])), "ozon")
+
+
 def test_roles_of_ozon_tell_which_methods_may_be_called_and_until_when() -> None:
     known = told_of_roles(roles(FBS=["/v4/posting/fbs/list"], Goods=["/v3/product/list"]))
     refusals = refused(known, "ozon")
-    assert STREAMS["ozon"].keys() - refusals.keys() == {"fbs_postings", "products"}
+    advertising = {name for name in STREAMS["ozon"] if name.startswith("perf_")}  # has keys of its own
+    assert STREAMS["ozon"].keys() - refusals.keys() == {"fbs_postings", "products"} | advertising
     assert "no role of the key may call /v1/returns/list" in refusals["returns"]
     assert known.expires_at == datetime(2027, 2, 18, 9, 54, 23, 296000, UTC)
+
+
+def test_roles_of_the_sellers_key_say_nothing_of_advertising_which_has_keys_of_its_own() -> None:
+    request = Request(method="GET", host=PERFORMANCE, path="/api/client/campaign")
+    assert told_of_roles(roles(FBS=["/v4/posting/fbs/list"])).lacks(STREAMS["ozon"]["perf_campaigns"], request) == ""
 
 
 @pytest.mark.parametrize("methods", [{"Admin": ["/v1/actions"]}, {"Admin read only": ["/v1/actions"]}, {}])

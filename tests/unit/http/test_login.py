@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -123,6 +124,27 @@ async def test_refused_keys_are_shown_once_a_minute_and_others_at_once(logins: L
             await ask(logins, api)
         api.says.append(StreamUnavailable("refused"))
     assert api.asked == 4
+
+
+async def test_nothing_of_the_old_keys_is_left_when_the_exchange_of_new_ones_fails(logins: Logins) -> None:
+    """Neither their token, nor for how long they were to be left alone."""
+    for told in (b'{"token":"of-the-old-keys"}', StreamUnavailable("refused")):
+        account = str(told)
+        with contextlib.suppress(StreamUnavailable):
+            await ask(logins, Api([told]), account=account)
+        api = Api([Later("down")])
+        with pytest.raises(Later):
+            await ask(logins, api, account=account, secret={**KEYS, "id": "k2"})
+        assert await ask(logins, api, account=account, secret={**KEYS, "id": "k2"}) == "token-2"
+
+
+async def test_nothing_of_the_old_keys_is_left_when_the_exchange_of_new_ones_is_cancelled(logins: Logins) -> None:
+    await ask(logins, Api([b'{"token":"of-the-old-keys"}']))
+    new, api = {**KEYS, "id": "k2"}, Api()
+    exchange = asyncio.create_task(ask(logins, api, secret=new))
+    await asyncio.sleep(0)
+    exchange.cancel()
+    assert await ask(logins, api, secret=new) == "token-2"
 
 
 async def test_a_fresh_token_that_is_refused_too_means_that_the_keys_are(logins: Logins, clock: Clock) -> None:
