@@ -134,6 +134,7 @@ def by_offset(
             yield Page(answer=answer, records=len(read.rows), cursor=dict(at), last=not read.rows)
             if not read.rows:
                 return
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -180,6 +181,7 @@ def by_cursor(
             if not there_is_more:
                 return
             at = following_one
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -226,6 +228,7 @@ def by_last_row(ask: Ask, *, rows: str, field: str, more: str | None = None, quo
             yield Page(answer=answer, records=len(read.rows), cursor={"after": after}, last=ended)
             if ended:
                 return
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -250,6 +253,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
             read = keys.read(answer)
             key = {name: read[name] for name in at}
             yield Page(answer=answer, records=len(read.rows), cursor=dict(key))
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -289,6 +293,7 @@ def by_watermark(
             yield Page(answer=answer, records=len(found), cursor=dict(at), last=last)
             if last:
                 return
+            del answer, found  # else it would be in memory while the next one comes
 
     return pages
 

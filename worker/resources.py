@@ -11,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collectors.stream import Marketplace, Secret, Stream
 from worker.clock import Clock
 from worker.db.engine import Sessions
+from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
 from worker.metrics import Metrics
 from worker.traces import Traces
+
+_WRITTEN_AT_A_TIME = 16 << 20  # bytes: two batches, and two connections saturate two cores of a server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,7 @@ class Resources:
     traces: Traces = field(repr=False)
     partitions_ahead: int
     worker: str  # this process's name, for the record of runs
+    writing: ByteBudget = field(default_factory=lambda: ByteBudget(_WRITTEN_AT_A_TIME), repr=False)  # of large batches
 
     def stream(self, marketplace: str, name: str) -> Stream | None:
         return self.streams.get(marketplace, {}).get(name)
