@@ -107,7 +107,8 @@ def _rests(size: int) -> Sequence[bytes]:
 
 
 def _items(chance: random.Random, size: int) -> bytes:
-    items, length = [], 40
+    items: list[bytes] = []
+    length = 40
     while not items or length < size:
         item = {
             "product_id": chance.randrange(10**9),
