@@ -26,8 +26,8 @@ class Batch:
         self.rows: list[PageRow] = []
         self.moved = False
         self.ended: OpenWalk | None = None  # the walk whose last page is here; it is complete if nothing was skipped
+        self.bytes = 0  # of bodies
         self._stream = stream
-        self._bytes = 0
 
     @property
     def completes(self) -> bool:
@@ -37,7 +37,7 @@ class Batch:
     def is_due(self) -> bool:
         """Whether it should be committed before another page is fetched."""
         at_once = self.ended is not None or (self.moved and not self.rows)
-        return at_once or self._bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
+        return at_once or self.bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
 
     def move(self, position: Position) -> None:
         """Stand elsewhere, without a page."""
@@ -58,7 +58,7 @@ class Batch:
         trail = trail_behind(step, self.position, walk, digest=row.sha256)
         if step.worth_storing:
             self.rows.append(row)
-            self._bytes += step.answer.size
+            self.bytes += step.answer.size
         self._move_behind(step, walk, trail)
         return step.last
 
@@ -88,7 +88,7 @@ class Batch:
 
     def clear(self) -> None:
         """Begin the next batch where this one, now committed, ends."""
-        self.rows, self._bytes, self.ended, self.moved = [], 0, None, False
+        self.rows, self.bytes, self.ended, self.moved = [], 0, None, False
 
     def _move_behind(self, page: Page, walk: OpenWalk | None, trail: Trail) -> None:
         if walk is not None and page.last:

@@ -7,6 +7,7 @@ JSON: a file, a page of another encoding, an answer cut off.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ import msgspec
 
 A_FILE = "a file"  # the reason of bytes that are no page
 
+_PIECE = 64 << 10
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -42,10 +45,18 @@ def unreadable(body: bytes) -> str | None:
     if b"\\" in body and b"\\u0000" in body and _NUL_ESCAPE.search(body):
         return "holds \\u0000"
     try:
-        body.decode()
+        _check_utf8(body)
         msgspec.json.decode(body, type=msgspec.Raw)  # the syntax of the whole, lone surrogates and NaN included
     except UnicodeDecodeError:
         return "is not UTF-8"
     except (msgspec.DecodeError, RecursionError) as error:
         return f"is not JSON that PostgreSQL reads: {error}"
     return None
+
+
+def _check_utf8(body: bytes) -> None:
+    """Raise UnicodeDecodeError unless it is. In pieces: as one text a body takes up to four times its size."""
+    decoder, view = _UTF8(), memoryview(body)
+    for start in range(0, len(body), _PIECE):
+        decoder.decode(view[start : start + _PIECE])
+    decoder.decode(b"", final=True)
