@@ -23,9 +23,11 @@ from collectors.registry import by_name
 from collectors.stream import Page, Walk
 from worker import schedule
 from worker.client import Client
+from worker.collect import collect
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
 from worker.db.tenancy import OrganizationId, tenant_transaction
-from worker.http.fetch import AccountFetch, Fetcher
+from worker.http.fetch import AccountFetch
+from worker.http.proxies import Proxy
 from worker.keeping import Keeping, Tally
 from worker.main import open_resources
 from worker.resources import Resources
@@ -62,7 +64,7 @@ class Collector:
 
     async def ask(self) -> None:
         """Forget what was collected, and enqueue the collection of every account as `collector enqueue` does."""
-        await self._clean()
+        await self.clean()
         client = Client(self.resources.sessions, self.resources.redis, self.resources.streams)
         for account in self.accounts:
             await client.request(self.organization, account, GOODS.name, asked_by="benchmark")
@@ -89,17 +91,29 @@ class Collector:
 
     async def found(self) -> tuple[int, int]:
         """Return how many records a reader finds, and what their amounts add up to."""
-        records, amount = await self.admin.fetchrow(_FOUND)
-        return records, int(amount or 0)
+        found = await self.admin.fetchrow(_FOUND)
+        assert found is not None
+        return found[0], int(found[1] or 0)
 
-    async def fetch(self, url: str) -> list[list[Page]]:
+    async def fetch(self, url: str, proxies: Sequence[Proxy] = ()) -> list[list[Page]]:
         """Do what runs do to get their pages, all sellers at the same time, and keep nothing."""
-        fetcher = replace(self.resources.fetcher, hosts={HOST: url})
-        return await asyncio.gather(*(_fetch(fetcher, str(seller)) for seller in self.site.sellers))
+        return await asyncio.gather(*(_walk(self._fetch(seller, url, proxies)) for seller in self.site.sellers))
+
+    async def collect(self, url: str, proxies: Sequence[Proxy] = ()) -> None:
+        """Do what runs do, all sellers at the same time; they are due."""
+
+        async def one(seller: int) -> None:
+            lease, fetch = await self._lease(self.accounts[seller]), self._fetch(seller, url, proxies)
+            tally = Tally(without_keys=lambda answer: answer)
+            await collect(
+                self.resources, lease, stream=GOODS, seller=fetch.seller, fetch=fetch, tally=tally, enough=lambda: False
+            )
+
+        await asyncio.gather(*(one(seller) for seller in self.site.sellers))
 
     async def leases(self) -> list[Lease]:
         """Forget what was collected, and take each account's lease."""
-        await self._clean()
+        await self.clean()
         return [await self._lease(account) for account in self.accounts]
 
     async def keep(self, leases: Sequence[Lease], pages: Sequence[Sequence[Page]]) -> None:
@@ -108,9 +122,27 @@ class Collector:
             *(_keep(self.resources, lease, of_seller) for lease, of_seller in zip(leases, pages, strict=True))
         )
 
-    async def _clean(self) -> None:
+    async def clean(self) -> None:
+        """Forget what was collected, and let everything be due."""
         await self.admin.execute(_CLEAN)
         await self.admin.execute(_DUE)  # what was kept in this process left its lease behind
+
+    def _fetch(self, seller: int, url: str, proxies: Sequence[Proxy]) -> AccountFetch:
+        """Let a seller's account go through its own one of these proxies, if there are any."""
+
+        async def secret() -> dict[str, str]:
+            return _SECRET
+
+        return AccountFetch(
+            fetcher=replace(self.resources.fetcher, hosts={HOST: url}),
+            stream=GOODS,
+            seller=str(seller),
+            account_id=str(self.accounts[seller]),
+            secret=_SECRET,
+            resolve=secret,
+            proxy_group=proxies[0].group if proxies else None,
+            proxies=proxies,
+        )
 
     async def _lease(self, account: AccountId) -> Lease:
         key = SliceKey(
@@ -127,23 +159,10 @@ class Collector:
         return lease
 
 
-async def _fetch(fetcher: Fetcher, seller: str) -> list[Page]:
-    async def secret() -> dict[str, str]:
-        return _SECRET
-
-    fetch = AccountFetch(
-        fetcher=fetcher,
-        stream=GOODS,
-        seller=seller,
-        account_id=seller,
-        secret=_SECRET,
-        resolve=secret,
-        proxy_group=None,
-        proxies=(),
-    )
+async def _walk(fetch: AccountFetch) -> list[Page]:
     now = datetime.now(UTC)
     pages = []
-    async for step in GOODS.pages(fetch, Walk(seller=seller, since=now, now=now)):
+    async for step in GOODS.pages(fetch, Walk(seller=fetch.seller, since=now, now=now)):
         assert isinstance(step, Page)
         pages.append(step)
         fetch.release()

@@ -10,13 +10,11 @@ seller takes. Figures "with start-up" are of as many pages as the collector gets
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -33,9 +31,9 @@ from benchmarks.ground import Ground, make_ground
 from benchmarks.server import RECORDS, SELLERS, Site, serving
 
 ROUNDS = 5
-PAGES = 30  # of each seller, for the collector and its halves
-PEERS_PAGES = 5  # of each seller, for the others
-_START_ROUNDS = 3  # of the runs of one page
+PAGES = 20  # of each seller, for the collector and its halves
+PEERS_PAGES = 4  # of each seller, for the others
+_START_ROUNDS = 2  # of the runs of one page
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
 _AS_FAST_AS_PEERS = 10.0
 _AS_FAST_AS_HALVES = 0.7
@@ -59,8 +57,13 @@ class Bench:
         packed = "gzip" if self.packed else "as it is"
         sys.stderr.write(f"{packed}, {SELLERS} × {pages} pages: {name} {time.perf_counter() - began:.1f} s\n")
 
+    @property
+    def others(self) -> Sequence[peers.Peer]:
+        """Return who takes part. Packing hardly matters to them, so those that keep pages are measured once."""
+        return peers.PEERS if self.packed else [peer for peer in peers.PEERS if not peer.raw]
+
     def all(self, *, pages: int, peers_pages: int) -> list[Contestant]:
-        return [self._ours(pages), *(self._peer(peer, peers_pages) for peer in peers.PEERS)]
+        return [self._ours(pages), *(self._peer(peer, peers_pages) for peer in self.others)]
 
     def halves(self, pages: int) -> list[Contestant]:
         """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
@@ -117,10 +120,11 @@ class Bench:
             assert isinstance(task, peers.Task)
             shutil.rmtree(task.home)
             admin = await asyncpg.connect(self.peers_database)
-            records, amount = await admin.fetchrow(peer.found.format(schema=task.schema))
+            found = await admin.fetchrow(peer.found.format(schema=task.schema))
+            assert found is not None
             await admin.execute(f"DROP SCHEMA {task.schema} CASCADE")
             await admin.close()
-            self._expect((records, int(amount)), pages)
+            self._expect((found[0], int(found[1])), pages)
 
         return Contestant(peer.name, prepare, work, check)
 
@@ -158,11 +162,11 @@ class Rates:
         return PAGES if name.startswith(OURS) else PEERS_PAGES
 
 
-def figures(rates: Rates, of: str) -> Iterator[Figure]:
+def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Figure]:
     ours = rates.of(OURS)
     yield Figure(name=f"{of}: {OURS}", unit="records/s", rounds=ours)
     yield Figure(name=f"{of}: as fast as {OURS + AGAIN}", unit="×", rounds=rates.ratio(OURS + AGAIN))
-    for peer in peers.PEERS:
+    for peer in beside:
         yield Figure(
             name=f"{of}: as fast as {peer.name}", unit="×", rounds=rates.ratio(peer.name), at_least=_AS_FAST_AS_PEERS
         )
@@ -191,10 +195,12 @@ async def measure(ground: Ground, site: Site, *, rounds: int) -> list[Figure]:
         }
         started = await contest(benches["gzip"].all(pages=1, peers_pages=1), rounds=_START_ROUNDS)
         start = {name: started.median(name) for name in started.seconds if not name.endswith(AGAIN)}
-        found += [Figure(name=f"start-up and one page: {name}", unit="s", rounds=started.seconds[name]) for name in start]
+        found += [
+            Figure(name=f"start-up and one page: {name}", unit="s", rounds=started.seconds[name]) for name in start
+        ]
         for of, bench in benches.items():
             contestants = [*bench.all(pages=PAGES, peers_pages=PEERS_PAGES), *bench.halves(PAGES)]
-            found += figures(Rates(await contest(contestants, rounds=rounds), start), of)
+            found += figures(Rates(await contest(contestants, rounds=rounds), start), of, bench.others)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Static pages over HTTP and HTTPS, as fast as there is: nginx, or without it a server of our own in a process of its own.
+"""Static pages over HTTP and HTTPS, as fast as there is: nginx, or without it `benchmarks/static.py`.
 
 A site has sellers; `GET /{pages}/{seller}/goods?cursor=3` answers with the fourth page of that seller, as if it had so
 many pages in all. Each page names the next one's cursor, the last one is empty. A site has two addresses, one of which
@@ -7,10 +7,12 @@ packs what it answers (gzip); both forms were made before.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +30,20 @@ from worker.embedded_process import free_port
 RECORDS = 1_000  # in a page
 SELLERS = 4
 _GZIP_LEVEL = 6  # what servers use by default
-_WORDS = "Платье Рубашка Кроссовки чёрный белый хлопок летний женский мужской размер складской доставка".split()
+_WORDS = (
+    "Платье",
+    "Рубашка",
+    "Кроссовки",
+    "чёрный",
+    "белый",
+    "хлопок",
+    "летний",
+    "женский",
+    "мужской",
+    "размер",
+    "складской",
+    "доставка",
+)
 
 _NGINX = """
 daemon off;
@@ -106,7 +121,7 @@ class Site:
 
 
 @contextmanager
-def serving(home: Path, *, pages: int) -> Iterator[Site]:
+def serving(home: Path, *, pages: int, sellers: int = SELLERS, records: int = RECORDS) -> Iterator[Site]:
     """Make the pages and serve them, up to `pages` of each seller."""
     tls = authority(home)
     site = Site(
@@ -114,14 +129,32 @@ def serving(home: Path, *, pages: int) -> Iterator[Site]:
         tls=tls,
         plain=Ports(free_port(None), free_port(None)),
         packed=Ports(free_port(None), free_port(None)),
-        sellers=range(SELLERS),
-        sums=[[_make(home, seller, page) for page in range(pages)] for seller in range(SELLERS)],
-        program="nginx" if shutil.which("nginx") else "asyncio in Python, for nginx is not installed",
+        sellers=range(sellers),
+        sums=[[_make(home, seller, page, records) for page in range(pages)] for seller in range(sellers)],
+        program="nginx" if shutil.which("nginx") else "Python, for nginx is not installed",
     )
-    process = subprocess.Popen(_command(site))
-    try:
+    with _running(_command(site)) as process:
         _wait_until_it_answers(site, process)
         yield site
+
+
+@contextmanager
+def tunnelling(home: Path) -> Iterator[int]:
+    """Run a proxy; yields its port."""
+    port = free_port(None)
+    with _running([sys.executable, "-m", "benchmarks.static", str(home), "0", "0", "0", "0", str(port)]):
+        for _ in range(100):
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield port
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command)
+    try:
+        yield process
     finally:
         process.terminate()
         process.wait()
@@ -131,7 +164,7 @@ def _command(site: Site) -> list[str]:
     nginx = shutil.which("nginx")
     if nginx is None:
         ports = (site.plain.http, site.plain.https, site.packed.http, site.packed.https)
-        return [sys.executable, "-m", "benchmarks.static", str(site.home), *map(str, ports)]
+        return [sys.executable, "-m", "benchmarks.static", str(site.home), *map(str, ports), "0"]
     user = "user root;" if os.getuid() == 0 else ""  # the pages are in a private directory
     configuration = site.home / "nginx.conf"
     configuration.write_text(
@@ -155,13 +188,14 @@ def _wait_until_it_answers(site: Site, process: subprocess.Popen[bytes]) -> None
     raise SystemExit(f"the server of the benchmark ({site.program}) does not answer: see what it said above")
 
 
-def _make(home: Path, seller: int, page: int) -> int:
-    """Write a page of about a megabyte; return what its amounts add up to."""
-    chance = random.Random(seller * 1_000_000 + page)  # noqa: S311 - the same pages every time
+def _make(home: Path, seller: int, page: int, records: int) -> int:
+    """Write a page of so many kilobytes; return what its amounts add up to."""
+    chance = random.Random(seller * 1_000_000 + page)
     first = (seller * 1_000 + page) * RECORDS
-    records = [_record(chance, first + number) for number in range(RECORDS)]
-    _write(home / f"{seller}-{page}", msgspec.json.encode({"items": records, "next": str(page + 1)}))
-    return sum(record["amount"] for record in records)
+    amounts = [chance.randrange(1_000_000) for _ in range(records)]
+    items = [_record(chance, first + number, amount) for number, amount in enumerate(amounts)]
+    _write(home / f"{seller}-{page}", msgspec.json.encode({"items": items, "next": str(page + 1)}))
+    return sum(amounts)
 
 
 def _write(path: Path, body: bytes) -> None:
@@ -169,7 +203,7 @@ def _write(path: Path, body: bytes) -> None:
     path.with_suffix(".json.gz").write_bytes(gzip.compress(body, _GZIP_LEVEL))
 
 
-def _record(chance: random.Random, number: int) -> dict[str, object]:
+def _record(chance: random.Random, number: int, amount: int) -> dict[str, object]:
     """Return what a marketplace says of a product, in 1,000 bytes. It holds no lists: elsewhere these become tables."""
     return {
         "id": number,
@@ -177,7 +211,7 @@ def _record(chance: random.Random, number: int) -> dict[str, object]:
         "barcode": f"{chance.randrange(10**13):013d}",
         "name": " ".join(chance.choices(_WORDS, k=6)),
         "description": " ".join(chance.choices(_WORDS, k=31)),
-        "amount": chance.randrange(1_000_000),
+        "amount": amount,
         "price": chance.randrange(10**8) / 100,
         "currency": "RUB",
         "is_archived": chance.random() < 0.1,

@@ -44,8 +44,15 @@ class Task:
 class Peer(Protocol):
     """A program that fetches and loads. `found` is SQL for how many records there are, and their sum of `amount`."""
 
-    name: str
-    found: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def raw(self) -> bool:
+        """Whether it keeps a page as a row, and not a record as a row."""
+
+    @property
+    def found(self) -> str: ...
 
     async def run(self, task: Task) -> None: ...
 
@@ -118,7 +125,11 @@ class Singer:
             task.home,
             {},
             [str(_python("tap").with_name("tap-rest-api-msdk")), "--config", str(_written(task.home, "tap", tap))],
-            [str(_python("target").with_name("target-postgres")), "--config", str(_written(task.home, "target", target))],
+            [
+                str(_python("target").with_name("target-postgres")),
+                "--config",
+                str(_written(task.home, "target", target)),
+            ],
         )
 
 
@@ -149,7 +160,8 @@ def _python(environment: str) -> Path:
 
 
 def _of_pages(pages: str, kind: str) -> str:
-    return f"SELECT count(*), sum((one ->> 'amount')::bigint) FROM ({pages}) AS p (items), {kind}_array_elements(items) one"
+    each = f"{kind}_array_elements(items) one"
+    return f"SELECT count(*), sum((one ->> 'amount')::bigint) FROM ({pages}) AS p (items), {each}"
 
 
 def _written(home: Path, name: str, configuration: Mapping[str, object]) -> Path:
@@ -160,29 +172,25 @@ def _written(home: Path, name: str, configuration: Mapping[str, object]) -> Path
 
 async def _run(home: Path, environment: Mapping[str, str], *programs: Sequence[str], told: bytes = b"") -> None:
     """Run programs, each of which reads what the one before it writes; the first reads what it is `told`."""
-    given = home / "told"
-    given.write_bytes(told)
     log = home / "log"
     running = []
-    with given.open("rb") as first, log.open("wb") as errors:
-        reads: int | object = first.fileno()
-        for number, program in enumerate(programs):
-            last = number == len(programs) - 1
-            read_end, write_end = (None, None) if last else os.pipe()
-            running.append(
-                await asyncio.create_subprocess_exec(
-                    *program,
-                    stdin=reads,
-                    stdout=errors if last else write_end,
-                    stderr=errors,
-                    env={**os.environ, **environment},  # noqa: TID251 - a child needs PATH
-                )
+    with (home / "told").open("w+b") as given, log.open("wb") as said:
+        given.write(told)
+        given.seek(0)
+        reads = os.dup(given.fileno())
+        for program in programs:
+            next_reads, writes = os.pipe() if program is not programs[-1] else (-1, os.dup(said.fileno()))
+            child = await asyncio.create_subprocess_exec(
+                *program,
+                stdin=reads,
+                stdout=writes,
+                stderr=said,
+                env={**os.environ, **environment},  # noqa: TID251 - a child needs PATH
             )
-            if write_end is not None:
-                os.close(write_end)
-            if number:
-                os.close(reads)
-            reads = read_end
+            running.append(child)
+            os.close(reads)
+            os.close(writes)
+            reads = next_reads
         codes = [await one.wait() for one in running]
     if any(codes):
         raise PeerFailed(f"{programs[0][0]} failed: {log.read_text(errors='replace')[-2000:]}")

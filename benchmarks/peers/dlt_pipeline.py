@@ -1,19 +1,22 @@
 """dlt: the REST source into PostgreSQL. Run in a virtual environment of its own; told on standard input what to do."""
 
+from __future__ import annotations
+
 import json
 import sys
 
 import dlt
 from dlt.sources.rest_api import rest_api_source
+from dlt.sources.rest_api.typing import EndpointResource
 
 told = json.load(sys.stdin)
 
 
-def whole(page):
+def whole(page: object) -> dict[str, object]:
     return {"page": page}
 
 
-def resource(seller):
+def resource(seller: int) -> EndpointResource:
     endpoint = {
         "path": f"{seller}/goods",
         "data_selector": "items",
