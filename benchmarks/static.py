@@ -11,6 +11,7 @@ import contextlib
 import sys
 from functools import cache
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import uvloop
@@ -30,8 +31,7 @@ class Pages(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's with TLS only looks like one
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
