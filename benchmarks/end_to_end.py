@@ -62,10 +62,10 @@ class Bench:
         """Return who takes part. Packing hardly matters to them, so those that keep pages are measured once."""
         return peers.PEERS if self.packed else [peer for peer in peers.PEERS if not peer.raw]
 
-    def all(self, *, pages: int, peers_pages: int) -> list[Contestant]:
+    def all(self, *, pages: int, peers_pages: int) -> list[Contestant[Any]]:
         return [self._ours(pages), *(self._peer(peer, peers_pages) for peer in self.others)]
 
-    def halves(self, pages: int) -> list[Contestant]:
+    def halves(self, pages: int) -> list[Contestant[Any]]:
         """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
         url = self.site.url(packed=self.packed, pages=pages)
 
@@ -89,7 +89,7 @@ class Bench:
 
         return [Contestant(FETCH, nothing, fetch, unchecked), Contestant(WRITE, prepare_write, write, check)]
 
-    def _ours(self, pages: int) -> Contestant:
+    def _ours(self, pages: int) -> Contestant[Any]:
         url = self.site.url(packed=self.packed, pages=pages)
 
         async def work(_: object) -> None:
@@ -101,7 +101,7 @@ class Bench:
 
         return Contestant(OURS, self.ours.ask, work, check)
 
-    def _peer(self, peer: peers.Peer, pages: int) -> Contestant:
+    def _peer(self, peer: peers.Peer, pages: int) -> Contestant[Any]:
         url = self.site.url(packed=self.packed, pages=pages, tls=False)
 
         async def prepare() -> peers.Task:
@@ -194,7 +194,7 @@ async def measure(ground: Ground, site: Site, *, rounds: int) -> list[Figure]:
             "as it is": Bench(site, ours, database, packed=False),
         }
         started = await contest(benches["gzip"].all(pages=1, peers_pages=1), rounds=_START_ROUNDS)
-        start = {name: started.median(name) for name in started.seconds if not name.endswith(AGAIN)}
+        start = {name: statistics.median(took) for name, took in started.seconds.items() if not name.endswith(AGAIN)}
         found += [
             Figure(name=f"start-up and one page: {name}", unit="s", rounds=started.seconds[name]) for name in start
         ]
