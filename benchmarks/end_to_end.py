@@ -11,6 +11,7 @@ seller takes. Figures "with start-up" are of as many pages as the collector gets
 from __future__ import annotations
 
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
