@@ -15,7 +15,7 @@ demo: $(READY)  ## the whole collector on this machine, with marketplaces to col
 	@$(BIN)/collector demo $(ARGS)
 
 test: check  ## what `make check` does, and every test; ARGS='-k name' chooses
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(READY)  ## style, types and import contracts
 	@echo 'Checking style, types and import contracts'

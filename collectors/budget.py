@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from collectors.stream import Bucket, ListedBy, Marketplace, RecordsAt, Scope, Stream, Windows
+from collectors.stream import Bucket, FilesOfIds, ListedBy, Marketplace, RecordsAt, Scope, Stream, Windows
 
 LISTED = 10  # slices of a stream whose slices another one lists: the stores of a seller, its warehouses
 ORDINARY = ""  # the token whose limits are the buckets' own
@@ -74,7 +74,7 @@ def walks_a_day(stream: Stream) -> float:
 
 
 def ids_at_once(stream: Stream) -> int:
-    return stream.pages.at_once if isinstance(stream.pages, RecordsAt) else 1
+    return stream.pages.at_once if isinstance(stream.pages, RecordsAt | FilesOfIds) else 1
 
 
 def ids_in(stream: Stream, time: timedelta, token_type: str) -> int:

@@ -18,7 +18,7 @@ from collectors.envelope import Envelope
 from collectors.errors import Later, Malformed, NotReady, RequestRefused, SplitWindow
 from collectors.paging import Ask
 from collectors.place import Place
-from collectors.stream import Answer, Bucket, Cursor, Fetch, Id, Mark, Page, Pages, Request, Step, Walk
+from collectors.stream import Answer, Bucket, Cursor, Fetch, FilesOfIds, Id, Mark, Page, Pages, Request, Step, Walk
 
 _ENOUGH_FAILED = 3  # reports in a row: as they are asked for, they are not made
 
@@ -161,7 +161,7 @@ def report_by_ids(one: Pages, *, size: int) -> Pages:
                         at = {"after": ids[-1]}
                         yield replace(step, cursor=at, last=not _behind(at, walk))
 
-    return pages
+    return FilesOfIds(pages, at_once=size)
 
 
 def _behind(at: Cursor, walk: Walk) -> Sequence[Id]:

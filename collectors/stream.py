@@ -234,6 +234,17 @@ class RecordsAt:
         return self.pages(fetch, walk)
 
 
+@dataclass(frozen=True)
+class FilesOfIds:
+    """A stream's `pages` that brings files, each of so many ids."""
+
+    pages: Pages
+    at_once: int
+
+    def __call__(self, fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        return self.pages(fetch, walk)
+
+
 def records_at(path: str | None, *, at_once: int = 1) -> Callable[[Pages], Pages]:
     """Say where the records of the answers stand that the decorated `pages` brings, and of how many ids they are.
 

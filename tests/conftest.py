@@ -1,6 +1,7 @@
 """Fixtures for all tests: the real servers are a plugin of their own."""
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.servers", "tests.spools", "tests.stage", "tests.acceptance.commands"]
 
@@ -8,12 +9,17 @@ pytest_plugins = ["tests.servers", "tests.spools", "tests.stage", "tests.accepta
 _ONE_AFTER_THE_OTHER = ("acceptance", "chaos", "faults", "integration", "migration")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give those tests to one of xdist's workers, and all the others to whoever is free (`--dist loadgroup`)."""
-    tests = config.rootpath / "tests"
-    for item in items:
-        if item.path.relative_to(tests).parts[0] in _ONE_AFTER_THE_OTHER:
-            item.add_marker(pytest.mark.xdist_group("one after the other"))
+class _Apart(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedulers have no types
+    """Give those tests to one of xdist's workers, and the others, file by file, to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "" if path.split("/")[1] in _ONE_AFTER_THE_OTHER else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return _Apart(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,7 +16,7 @@ from collectors.stream import Answer, Fetch, Request, Step, Stream, Walk
 from tests.stage import Account, Stage
 from worker.cli.status import Wanted, read, saved_of
 from worker.cli.viewing import viewing
-from worker.db.standing import SLICES
+from worker.db.standing import MOST_SUMMED, SLICES
 from worker.jobs import collect_slice
 
 PRICES = STREAMS["wildberries"]["prices"]
@@ -101,6 +101,12 @@ async def test_what_was_saved_is_added_up_in_one_pass_however_many_slices_are_sh
     assert [row["pages"] for row in rows if row["stream"] == "more"] == [5] * 300
     assert {row["marketplace_account_id"] for row in rows} == {account.id}
     assert max(loops_of_sums(json.loads(plan["QUERY PLAN"])[0]["Plan"])) == 1
+    await stage.change("DELETE FROM collect.stream_state WHERE stream = 'more'")
+    await stage.change(_MORE_SLICES, MOST_SUMMED)
+    async with viewing(stage.settings) as view:
+        rows = await view.rows(SLICES, values)
+    assert len(rows) == MOST_SUMMED + 1
+    assert {row["pages"] for row in rows} == {None}, "so many are not summed"
 
 
 def loops_of_sums(node: dict[str, Any]) -> Iterator[int]:

@@ -67,7 +67,8 @@ def status(
     """Show how every stream of every account stands: when it was collected, when it is due, what is wrong.
 
     The lag of a stream is for how long it has been due without being brought up to date. More than a hundred slices are
-    added up by account, and more accounts by marketplace. Without COLLECTOR_OWNER_DATABASE_URL the worker's role looks
+    added up by account, and more accounts by marketplace. JSON of more than 5000 slices does not say how much was saved
+    (null): ask for an account or an organization. Without COLLECTOR_OWNER_DATABASE_URL the worker's role looks
     at one organization after the other.
     """
     of_marketplace, of_stream = named(marketplace, stream)
