@@ -5,7 +5,7 @@ export PYTHON UPGRADE
 READY := .venv/.ready
 BIN := .venv/bin
 
-.PHONY: help demo test check soak lock clean always
+.PHONY: help demo test check soak bench lock clean always
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -26,6 +26,10 @@ check: $(READY)  ## style, types and import contracts
 
 soak: $(READY)  ## the storm of tests/chaos with a thousand blows, about half an hour; ARGS=--seed=2 is another one
 	@$(BIN)/python -m pytest tests/chaos --blows 1000 $(ARGS)
+
+bench: $(READY)  ## every benchmark, about a quarter of an hour; ARGS='write_path --json new.json' chooses
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r requirements/bench.txt
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock:  ## write requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	@sh requirements/lock.sh

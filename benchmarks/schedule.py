@@ -188,7 +188,7 @@ async def contend(ground: Ground, resources: Resources, admin: Admin) -> list[Fi
                 waits.append((datetime.now(due[key].tzinfo) - due.pop(key)).total_seconds())
             elif organization == str(long_one):
                 others += 1
-            await asyncio.sleep(_A_JOB * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(_A_JOB * random.uniform(0.5, 1.5))
             await pool.execute(_DONE, *key)
 
         async def tick_on() -> None:

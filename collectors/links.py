@@ -33,6 +33,7 @@ def by_link(ask: Ask, *, rows: str) -> Pages:
             yield Page(answer=answer, records=len(found), cursor=dict(at), last=following is None)
             if following is None:
                 return
+            del answer, found  # else it would be in memory while the next one comes
 
     return pages
 

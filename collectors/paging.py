@@ -157,6 +157,7 @@ def by_offset(
             )
             if not read.rows:
                 return
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -212,6 +213,7 @@ def by_cursor(
             if not there_is_more:
                 return
             at = following_one
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -258,6 +260,7 @@ def by_last_row(ask: Ask, *, rows: str, field: str, more: str | None = None, quo
             yield Page(answer=answer, records=len(read.rows), cursor={"after": after}, last=ended)
             if ended:
                 return
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -282,6 +285,7 @@ def by_keyset(ask: Ask, *, rows: str, at: Mapping[str, tuple[str, type]], begin:
             read = keys.read(answer)
             key = {name: read[name] for name in at}
             yield Page(answer=answer, records=len(read.rows), cursor=dict(key))
+            del answer, read  # else it would be in memory while the next one comes
 
     return pages
 
@@ -321,6 +325,7 @@ def by_watermark(
             yield Page(answer=answer, records=len(found), cursor=dict(at), last=last)
             if last:
                 return
+            del answer, found  # else it would be in memory while the next one comes
 
     return pages
 

@@ -21,3 +21,5 @@ lock dev.txt pyproject.toml requirements/build.in --constraint requirements/cons
 lock build.txt requirements/build.in --constraint requirements/dev.txt
 lock run.txt pyproject.toml --extra infisical --constraint requirements/dev.txt
 lock run-otel.txt pyproject.toml --extra infisical --extra otel --constraint requirements/dev.txt
+# What `make bench` installs beside dev.txt.
+lock bench.txt --group pyproject.toml:bench --constraint requirements/dev.txt

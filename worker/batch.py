@@ -9,7 +9,7 @@ from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
 from collectors.windows import settled
 from worker.db.payloads import PageRow, Written, insert_pages, page_row
 from worker.db.position import OpenWalk, Position, Trail
-from worker.db.progress import Lease, advance, keep_walk
+from worker.db.progress import Lease, advance, advance_walk
 from worker.db.requests import mark_collected
 from worker.guard import trail_behind
 
@@ -26,8 +26,8 @@ class Batch:
         self.rows: list[PageRow] = []
         self.moved = False
         self.ended: OpenWalk | None = None  # the walk whose last page is here; it is complete if nothing was skipped
+        self.bytes = 0  # of bodies
         self._stream = stream
-        self._bytes = 0
 
     @property
     def completes(self) -> bool:
@@ -37,7 +37,7 @@ class Batch:
     def is_due(self) -> bool:
         """Whether it should be committed before another page is fetched."""
         at_once = self.ended is not None or (self.moved and not self.rows)
-        return at_once or self._bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
+        return at_once or self.bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
 
     def move(self, position: Position) -> None:
         """Stand elsewhere, without a page."""
@@ -58,7 +58,7 @@ class Batch:
         trail = trail_behind(step, self.position, walk, digest=row.sha256)
         if step.worth_storing:
             self.rows.append(row)
-            self._bytes += step.answer.size
+            self.bytes += step.answer.size
         self._move_behind(step, walk, trail)
         return step.last
 
@@ -69,21 +69,26 @@ class Batch:
         walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
         self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
 
-    async def write(self, session: AsyncSession, lease: Lease) -> Written:
-        """Write pages, walk, coverage and position down, together. Raises LeaseLost."""
+    async def write(self, session: AsyncSession, lease: Lease, *, careful: bool = True) -> Written:
+        """Write pages, walk, coverage and position down, together. Raises LeaseLost.
+
+        `careful` as `insert_pages` has it.
+        """
         key, walk = lease.key, self.ended or self.position.walk
         # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
-        written = await insert_pages(session, key, self.rows, walk)
-        await advance(session, lease, self.position)
-        if walk is not None:
-            await keep_walk(session, key, walk, complete=self.completes, settled=self._is_settled(walk))
-            if self.completes and walk.window is not None:
+        written = await insert_pages(session, key, self.rows, walk, careful=careful)
+        if walk is None:
+            await advance(session, lease, self.position)
+        else:
+            done, settled = self.completes, self._is_settled(walk)
+            await advance_walk(session, lease, self.position, walk, complete=done, settled=settled)
+            if done and walk.window is not None:
                 await mark_collected(session, key, walk.window)
         return written
 
     def clear(self) -> None:
         """Begin the next batch where this one, now committed, ends."""
-        self.rows, self._bytes, self.ended, self.moved = [], 0, None, False
+        self.rows, self.bytes, self.ended, self.moved = [], 0, None, False
 
     def _move_behind(self, page: Page, walk: OpenWalk | None, trail: Trail) -> None:
         if walk is not None and page.last:

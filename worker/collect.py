@@ -71,6 +71,7 @@ async def walk(
                 if keeping.is_due or fetch.is_waited_for:
                     await keeping.commit()
                     fetch.release()
+                del step  # its body: the next page comes while this one would still be in memory
                 if enough():
                     break
     except CollectError:

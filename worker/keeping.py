@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
+from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from collectors.errors import AskLess, Later, Malformed, SmallerPage, SplitWindow, Unacceptable
 from collectors.stream import Answer, Id, Page, Skip, Step, Stream, Walk, Window, Windows
-from worker.batch import Batch
+from worker.batch import BATCH_BYTES, Batch
 from worker.db.endings import sayable
 from worker.db.ids import read_ids
 from worker.db.partitions import with_months
-from worker.db.payloads import Written
+from worker.db.payloads import Written, is_bad_value
 from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, earlier_walk, wanted_from
 from worker.db.quarantine import Refused, set_aside
@@ -31,6 +34,8 @@ log = structlog.get_logger(__name__)
 ENOUGH_REFUSED = 3  # windows of one run: more is not a bad answer but an API that has changed
 MOST_HALVINGS = 4  # of a page's size; a stream that cannot ask for less fails after as many vain requests
 STUBBORN = 3  # attempts in a row that kept nothing: the API may fail because of how much it is asked for
+
+_LARGE = 1 << 20  # bytes: smaller batches pass the large ones by
 
 
 @dataclass
@@ -166,7 +171,8 @@ class Keeping:
             return
         key, resources = self._lease.key, self._resources
         with resources.traces.span("commit", pages=len(batch.rows)):
-            written = await retry_conflicts(self._commit_once)
+            async with self._turn_to_write():
+                written = await retry_conflicts(self._commit_once)
         resources.metrics.kept(
             key.marketplace, key.stream, rows=written.rows, same_as=written.same_as, size=written.new_bytes
         )
@@ -184,6 +190,17 @@ class Keeping:
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0
         )
         batch.clear()
+
+    @asynccontextmanager
+    async def _turn_to_write(self) -> AsyncIterator[None]:
+        """Wait while too many large batches are on their way: the driver holds a copy or two of each."""
+        hold = self._resources.writing.hold()
+        if self._batch.bytes >= _LARGE:
+            await hold.grow(min(self._batch.bytes, 2 * BATCH_BYTES))  # of a file only a part is in memory
+        try:
+            yield
+        finally:
+            hold.release()
 
     async def _look_up(self, window: Window | None, *, begins: bool) -> tuple[datetime, EarlierWalk | None]:
         key = self._lease.key
@@ -210,12 +227,20 @@ class Keeping:
 
     async def _commit_once(self) -> Written:
         moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
-        return await with_months(self._resources.sessions, moments, self._transaction)
+        for careful in (False, True):
+            try:
+                return await with_months(
+                    self._resources.sessions, moments, functools.partial(self._transaction, careful=careful)
+                )
+            except DBAPIError as error:
+                if careful or not is_bad_value(error):
+                    raise
+        raise AssertionError("the careful way either returns or raises")
 
-    async def _transaction(self) -> Written:
+    async def _transaction(self, *, careful: bool) -> Written:
         async with tenant_transaction(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as session:
-            written = await self._batch.write(session, self._lease)
+            written = await self._batch.write(session, self._lease, careful=careful)
             await set_aside(session, self._lease.key, self._tally.refused)
         return written

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +48,9 @@ from worker.vitals import shown
 log = structlog.get_logger(__name__)
 
 START_WITHIN = timedelta(seconds=30)  # how long a start waits for PostgreSQL and Redis
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE_BLOCK = 1 << 20  # bytes
 
 Catalogue = Mapping[str, Mapping[str, Stream]]
 
@@ -123,14 +127,24 @@ async def open_resources(
         yield resources
 
 
-async def run_worker(settings: Settings, *, number: int = 0) -> None:
+def give_memory_back() -> None:
+    """Let glibc return each large block as it is freed.
+
+    By itself it stops doing so at the first body, and keeps the holes between them: 35 MB at 50 jobs of 8 MB.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+
+
+async def run_worker(settings: Settings, *, number: int = 0, streams: Catalogue = STREAMS) -> None:
     """Run a worker until it is told to stop. Raises CannotStart or SettingsError.
 
     `number`: which of several processes with these settings it is, from 0. Its HTTP port is that of the settings + it.
     """
+    give_memory_back()
     address = settings.http_address and settings.http_address.of_process(number)
     try:
-        async with open_resources(settings) as resources, shown(address, resources) as vitals:
+        async with open_resources(settings, streams=streams) as resources, shown(address, resources) as vitals:
             await schedule.keep_partitions_ahead(resources)
             await schedule.reconcile(resources)
             await keys.warn_ahead(resources)

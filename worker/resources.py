@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collectors.stream import Marketplace, Stream
 from worker.clock import Clock
 from worker.db.engine import Sessions
+from worker.http.body import ByteBudget
 from worker.http.fetch import Fetcher
 from worker.kept_ids import KeptIds
 from worker.metrics import Metrics
 from worker.secrets import Resolve
 from worker.traces import Traces
+
+_WRITTEN_AT_A_TIME = 16 << 20  # bytes: two batches, and two connections saturate two cores of a server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Resources:
     organization_jobs: int  # offered or under way at a time, of one organization
     account_jobs: int  # … of one account
     worker: str  # this process's name, for the record of runs
+    writing: ByteBudget = field(default_factory=lambda: ByteBudget(_WRITTEN_AT_A_TIME), repr=False)  # of large batches
 
     def stream(self, marketplace: str, name: str) -> Stream | None:
         return self.streams.get(marketplace, {}).get(name)

@@ -157,6 +157,8 @@ def test_partitions_are_made_and_listed(ready: Collector) -> None:
     rows = ready("partitions", "list", "--json").json
     assert {row["table"] for row in rows} == {"raw.payload", "collect.walk", "collect.run"}
     assert "5 whole months are ready" in ready("partitions", "list").out
+    assert ready("partitions", "archive", "--older-than", "1").out == "No month is that old.\n"
+    refused(ready("partitions", "archive", "--older-than", "0"), "--older-than", code=2)
 
 
 def test_every_stream_is_described(collector: Collector) -> None:

@@ -16,9 +16,10 @@ from sqlalchemy import text
 from worker import logs
 from worker.cli.admin import AsJson
 from worker.cli.errors import Refused
-from worker.cli.opening import as_worker, require_owner, with_servers
+from worker.cli.opening import as_worker, connected, require_owner, with_servers
 from worker.cli.tables import console, print_json, table
 from worker.cli.words import moment, number, size
+from worker.db.archive import SCHEMA, archive_month, first_kept, old_months
 from worker.db.migrate import upgrade
 from worker.db.partitions import Partition, ensure_months, list_partitions, months_ahead
 from worker.db.tenancy import system_transaction
@@ -127,3 +128,38 @@ def partitions_ensure(
     with with_servers(load()) as settings:
         made = asyncio.run(make(settings))
     sys.stdout.write(f"Made {', '.join(made)}.\n" if made else "All of them are there.\n")
+
+
+@partitions.command("archive")
+def partitions_archive(
+    older_than: Annotated[
+        int, typer.Option("--older-than", min=1, metavar="MONTHS", help="Whole months to keep beside the current one.")
+    ],
+    *,
+    only_pages: Annotated[
+        bool, typer.Option("--only-pages", help="Keep the walks and runs: what was collected when.")
+    ] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Delete these months for good, also those that were archived before.")
+    ] = False,
+) -> None:
+    """Take old months out of their tables, into tables of the schema `archive`, while collection goes on.
+
+    Nothing of them is seen in raw.payload and raw.page any more; `pg_dump -n archive` saves them.
+    """
+
+    async def archive(settings: Settings) -> None:
+        async with connected(settings.owner_postgres(), "COLLECTOR_OWNER_DATABASE_URL", settings) as engine:
+            async with engine.connect() as connection:
+                now: datetime = (await connection.execute(_NOW)).scalar_one()
+            found = await old_months(engine, before=first_kept(now, older_than), only_pages=only_pages)
+            wanted = [old for old in found if drop or old.state != "archived"]
+            for old in wanted:
+                await archive_month(engine, old, drop=drop)
+                became = "deleted" if drop else f"now {SCHEMA}.{old.name}"
+                console().print(f"{old.partition} ({size(old.size)}): {became}", markup=False)
+            if not wanted:
+                console().print("No month is that old.")
+
+    with with_servers(load()) as settings:
+        asyncio.run(archive(settings))

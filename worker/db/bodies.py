@@ -7,6 +7,7 @@ JSON: a file, a page of another encoding, an answer cut off.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 
@@ -14,14 +15,16 @@ import msgspec
 
 A_FILE = "a file"  # the reason of bytes that are no page
 
+_PIECE = 64 << 10
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A body as the row keeps it: a text, or bytes and why; neither for an empty body."""
+    """A body as the row keeps it: JSON, or bytes and why; neither for an empty body."""
 
-    payload: str | None = field(default=None, repr=False)
+    payload: bytes | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
     reason: str | None = None
 
@@ -31,20 +34,29 @@ def stored(body: bytes, *, is_file: bool = False) -> Stored:
     if not body:
         return Stored()
     reason = A_FILE if is_file else unreadable(body)
-    return Stored(payload=body.decode()) if reason is None else Stored(body=body, reason=reason)
+    return Stored(payload=body) if reason is None else Stored(body=body, reason=reason)
 
 
 def unreadable(body: bytes) -> str | None:
     """Return why PostgreSQL could not read the body as `json`, or None if it can."""
     if body.startswith(b"\xef\xbb\xbf"):
         return "begins with a byte order mark"
-    if b"\\u0000" in body and _NUL_ESCAPE.search(body):
+    # Most bodies have no backslash at all, which is found out in a tenth of the time.
+    if b"\\" in body and b"\\u0000" in body and _NUL_ESCAPE.search(body):
         return "holds \\u0000"
     try:
-        body.decode()
+        _check_utf8(body)
         msgspec.json.decode(body, type=msgspec.Raw)  # the syntax of the whole, lone surrogates and NaN included
     except UnicodeDecodeError:
         return "is not UTF-8"
     except (msgspec.DecodeError, RecursionError) as error:
         return f"is not JSON that PostgreSQL reads: {error}"
     return None
+
+
+def _check_utf8(body: bytes) -> None:
+    """Raise UnicodeDecodeError unless it is. In pieces: as one text a body takes up to four times its size."""
+    decoder, view = _UTF8(), memoryview(body)
+    for start in range(0, len(body), _PIECE):
+        decoder.decode(view[start : start + _PIECE])
+    decoder.decode(b"", final=True)

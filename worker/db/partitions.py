@@ -60,7 +60,7 @@ async def ensure_months(
     """
     made = []
     for offset in range(ahead + 1):
-        month = _month_after(now, offset)
+        month = month_after(now, offset)
         if await _ensure_month(sessions, month, sleep):
             made.append(f"{month:%Y-%m}")
     return made
@@ -70,7 +70,7 @@ async def ensure_month(
     sessions: Sessions, moment: datetime, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> bool:
     """Make the partitions of the month that `moment` falls in. False when they were all there."""
-    return await _ensure_month(sessions, _month_after(moment, 0), sleep) > 0
+    return await _ensure_month(sessions, month_after(moment, 0), sleep) > 0
 
 
 async def with_months(sessions: Sessions, moments: Iterable[datetime], attempt: Callable[[], Awaitable[T]]) -> T:
@@ -99,7 +99,7 @@ def whole_months(partitions: Iterable[Partition], now: datetime) -> int:
     for partition in partitions:
         covered[partition.table].add(partition.since.astimezone(UTC).date())
     ahead = -1
-    while all(_month_after(now, ahead + 1) in months for months in covered.values()):
+    while all(month_after(now, ahead + 1) in months for months in covered.values()):
         ahead += 1
     return ahead
 
@@ -117,7 +117,7 @@ async def read_partitions(session: AsyncSession) -> list[Partition]:
 
 async def _ensure_month(sessions: Sessions, month: date, sleep: Callable[[float], Awaitable[None]]) -> int:
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception(_lock_was_not_to_be_had),
+        retry=retry_if_exception(lock_was_not_to_be_had),
         stop=stop_after_attempt(5),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         sleep=sleep,
@@ -130,14 +130,14 @@ async def _ensure_month(sessions: Sessions, month: date, sleep: Callable[[float]
     raise AssertionError("tenacity either returns or raises")
 
 
-def _month_after(moment: datetime, offset: int) -> date:
+def month_after(moment: datetime, offset: int) -> date:
     # Bounds are in UTC, so the month is too.
     first = moment.astimezone(UTC)
     years, month = divmod(first.month - 1 + offset, 12)
     return date(first.year + years, month + 1, 1)
 
 
-def _lock_was_not_to_be_had(error: BaseException) -> bool:
+def lock_was_not_to_be_had(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 

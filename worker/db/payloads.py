@@ -6,25 +6,25 @@ share a `parts_id`, are numbered by `part`, and each has the `sha256` of the who
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 import msgspec
-from sqlalchemy import Table, insert, text
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from uuid_utils.compat import uuid7
 
 from collectors.stream import Page, Spooled
 from worker.db.bodies import A_FILE, stored
-from worker.db.models import Payload
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import SliceKey
 
@@ -51,8 +51,74 @@ def page_row(page: Page, page_number: int) -> PageRow:
     return PageRow(id=uuid7(), page=page, page_number=page_number, sha256=sha256)
 
 
-# The table, not the class: the ORM would split the rows by which of their columns are None.
-_INSERT = insert(cast("Table", Payload.__table__))
+# Of one statement: where the pages belong.
+_SHARED = (
+    "organization_id",
+    "marketplace_account_id",
+    "marketplace",
+    "stream",
+    "slice",
+    "lane",
+    "walk_id",
+    "walk_started_at",
+    "time_window",
+)
+
+
+class _Row(NamedTuple):
+    """The columns that each row has for itself."""
+
+    id: UUID
+    fetched_at: datetime
+    page_number: int
+    request: bytes
+    status: int
+    content_type: str | None
+    file_name: str | None
+    sha256: bytes
+    record_count: int | None
+    part: int = 0
+    parts_id: UUID | None = None
+    payload: bytes | None = None
+    body: bytes | None = None
+    body_reason: str | None = None
+    same_as: UUID | None = None
+    same_as_fetched_at: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.payload or self.body or b"")
+
+
+_TYPES = (
+    *("uuid", "timestamptz", "integer", "json", "smallint", "text", "text", "bytea", "integer"),
+    *("integer", "uuid", "json", "bytea", "text", "uuid", "timestamptz"),
+)
+
+_COLUMNS = ", ".join((*_SHARED, *_Row._fields))
+_PLACES = [f"${number}" for number in range(1, len(_SHARED) + len(_TYPES) + 1)]
+
+# One row, again and again: the driver sends the next one while the server compresses this one.
+_INSERT = f"INSERT INTO raw.payload ({_COLUMNS}) VALUES ({', '.join(_PLACES)})"
+
+
+@functools.cache
+def _insert_arrays(varied: tuple[bool, ...]) -> str:
+    """Return the statement for many rows at once. A column that is the same in all of them is not an array.
+
+    Small rows cost half as much as one by one; but an array of large ones is copied as a whole, twice.
+    """
+    own = list(zip(_Row._fields, _PLACES[len(_SHARED) :], _TYPES, varied, strict=True))
+    values = [name if varies else f"{place}::{kind}" for name, place, kind, varies in own]
+    arrays = ", ".join(f"{place}::{kind}[]" for _, place, kind, varies in own if varies)
+    names = ", ".join(name for name, *_, varies in own if varies)
+    return f"""
+INSERT INTO raw.payload ({_COLUMNS})
+SELECT {", ".join((*_PLACES[: len(_SHARED)], *values))} FROM unnest({arrays}) own ({names})
+"""
+
+
+_SMALL = 32 << 10  # bytes of a body
 
 _EARLIER_PAGES = text("""
 SELECT page_number, part, parts_id IS NOT NULL AS in_parts, sha256,
@@ -84,65 +150,95 @@ class Written:
     new_bytes: int = 0  # of those that are stored
 
 
-async def insert_pages(session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None) -> Written:
+async def insert_pages(
+    session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None, *, careful: bool = True
+) -> Written:
     """Insert the pages, in a number of statements that does not grow with them.
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
     it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
-    the refused one as bytes. A file on disk goes in part by part.
+    the refused one as bytes; not `careful`, which saves two round trips, the error is raised: see `is_bad_value`. A
+    file on disk goes in part by part.
     """
     written = Written(bytes=sum(row.page.answer.size for row in rows))
     if not rows:
         return written
     twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
-    prepared: list[tuple[PageRow, dict[str, Any]]] = []
+    insert = _Insert(await session.connection(), _shared(key, walk))
+    await insert.at_once([_pointer(_row(row), twin) for row in rows for twin in twins.get(row.id, ())])
+    whole = []
     for row in rows:
-        columns = _columns(key, row, walk)
         if row.id in twins:
-            prepared += [(row, _pointer(columns, twin)) for twin in twins[row.id]]
             written.same_as += len(twins[row.id])
             written.pages_same += 1
             continue
         written.new_bytes += row.page.answer.size
-        if row.page.answer.spool is not None:
-            written.rows += await _insert_parts(session, columns, row.page.answer.spool)
+        if row.page.answer.spool is None:
+            whole.append(row)
         else:
-            prepared.append((row, _whole(columns, row.page)))
-    if prepared:
-        await _insert_rows(session, prepared)
-    written.rows += len(prepared)
+            written.rows += await _insert_parts(insert, _row(row), row.page.answer.spool)
+    await (_insert_carefully(insert, whole) if careful else insert.rows([_whole(row) for row in whole]))
+    written.rows += len(whole) + written.same_as
     return written
 
 
-async def _insert_rows(session: AsyncSession, prepared: Sequence[tuple[PageRow, dict[str, Any]]]) -> None:
+@dataclass(frozen=True)
+class _Insert:
+    """The ways into the table, for rows of one place."""
+
+    connection: AsyncConnection
+    shared: tuple[object, ...]
+
+    async def rows(self, rows: Sequence[_Row]) -> None:
+        await self.at_once([row for row in rows if row.size <= _SMALL])
+        await self.one_by_one([row for row in rows if row.size > _SMALL])
+
+    async def at_once(self, rows: Sequence[_Row]) -> None:
+        if len(rows) < 2:
+            await self.one_by_one(rows)
+            return
+        columns = list(zip(*rows, strict=True))
+        varied = tuple(column.count(column[0]) < len(column) for column in columns)
+        own = (column if varies else column[0] for column, varies in zip(columns, varied, strict=True))
+        await self.connection.exec_driver_sql(_insert_arrays(varied), (*self.shared, *own))
+
+    async def one_by_one(self, rows: Sequence[_Row]) -> None:
+        if len(rows) == 1:
+            await self.connection.exec_driver_sql(_INSERT, (*self.shared, *rows[0]))
+        elif rows:
+            await self.connection.exec_driver_sql(_INSERT, [(*self.shared, *row) for row in rows])
+
+
+async def _insert_carefully(insert: _Insert, rows: Sequence[PageRow]) -> None:
     try:
-        async with session.begin_nested():
-            await session.execute(_INSERT, [values for _, values in prepared])
+        async with insert.connection.begin_nested():
+            await insert.rows([_whole(row) for row in rows])
     except DBAPIError as error:
-        if not _is_bad_value(error):
+        if not is_bad_value(error):
             raise
-        for row, values in prepared:
-            await _insert_alone(session, row, values)
+        for row in rows:
+            await _insert_alone(insert, row)
 
 
-async def _insert_parts(session: AsyncSession, columns: dict[str, Any], spool: Spooled) -> int:
+async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> int:
     number = 0
     async with aclosing(spool.parts()) as parts:
         async for part in parts:
-            await session.execute(_INSERT, [_part(columns, number) | {"body": part, "body_reason": A_FILE}])
+            await insert.one_by_one([_part(row, number)._replace(body=part, body_reason=A_FILE)])
             number += 1
     return number
 
 
-async def _insert_alone(session: AsyncSession, row: PageRow, value: dict[str, Any]) -> None:
+async def _insert_alone(insert: _Insert, row: PageRow) -> None:
+    values = _whole(row)
     try:
-        async with session.begin_nested():
-            await session.execute(_INSERT, [value])
+        async with insert.connection.begin_nested():
+            await insert.one_by_one([values])
     except DBAPIError as error:
-        if not _is_bad_value(error):
+        if not is_bad_value(error):
             raise
-        refused = {"payload": None, "body": row.page.answer.body, "body_reason": "PostgreSQL does not read it as JSON"}
-        await session.execute(_INSERT, [{**value, **refused}])
+        reason = "PostgreSQL does not read it as JSON"
+        await insert.one_by_one([values._replace(payload=None, body=row.page.answer.body, body_reason=reason)])
 
 
 async def _twins(
@@ -173,57 +269,47 @@ async def _twins(
     }
 
 
-def _columns(key: SliceKey, row: PageRow, walk: OpenWalk | None) -> dict[str, Any]:
+def _shared(key: SliceKey, walk: OpenWalk | None) -> tuple[object, ...]:
+    window = asyncpg.Range(*walk.window) if walk and walk.window else None
+    return (*key.columns().values(), walk and walk.id, walk and walk.started_at, window)
+
+
+def _row(row: PageRow) -> _Row:
     """Return every column but the content."""
     page, answer = row.page, row.page.answer
-    return {
-        "id": row.id,
-        "organization_id": key.organization_id,
-        "marketplace_account_id": key.account_id,
-        "marketplace": key.marketplace,
-        "stream": key.stream,
-        "slice": key.slice,
-        "lane": key.lane,
-        "walk_id": walk and walk.id,
-        "walk_started_at": walk and walk.started_at,
-        "page_number": row.page_number,
-        "part": 0,
-        "parts_id": None,
-        "time_window": Range(*walk.window) if walk and walk.window else None,
-        "fetched_at": answer.fetched_at,
-        "request": msgspec.json.encode(answer.request.stored()).decode(),
-        "status": answer.status,
-        "content_type": answer.content_type,
-        "file_name": page.file_name,
-        "payload": None,
-        "body": None,
-        "body_reason": None,
-        "same_as": None,
-        "same_as_fetched_at": None,
-        "sha256": row.sha256,
-        "record_count": page.records,
-    }
+    return _Row(
+        id=row.id,
+        fetched_at=answer.fetched_at,
+        page_number=row.page_number,
+        request=msgspec.json.encode(answer.request.stored()),
+        status=answer.status,
+        content_type=answer.content_type,
+        file_name=page.file_name,
+        sha256=row.sha256,
+        record_count=page.records,
+    )
 
 
-def _whole(columns: dict[str, Any], page: Page) -> dict[str, Any]:
-    body = stored(page.answer.body, is_file=page.file_name is not None)
-    return columns | {"payload": body.payload, "body": body.body, "body_reason": body.reason}
+def _whole(row: PageRow) -> _Row:
+    content = stored(row.page.answer.body, is_file=row.page.file_name is not None)
+    return _row(row)._replace(payload=content.payload, body=content.body, body_reason=content.reason)
 
 
-def _part(columns: dict[str, Any], number: int) -> dict[str, Any]:
+def _part(row: _Row, number: int) -> _Row:
     """Return the columns of one part. The first has the page's id, which is that of all parts, and its records."""
-    first = {"part": number, "parts_id": columns["id"]}
-    return columns | first | ({} if number == 0 else {"id": uuid7(), "record_count": None})
+    part = row._replace(part=number, parts_id=row.id)
+    return part if number == 0 else part._replace(id=uuid7(), record_count=None)
 
 
-def _pointer(columns: dict[str, Any], twin: _Twin) -> dict[str, Any]:
-    own = _part(columns, twin.part) if twin.in_parts else columns
-    return own | {"same_as": twin.id, "same_as_fetched_at": twin.fetched_at}
+def _pointer(row: _Row, twin: _Twin) -> _Row:
+    own = _part(row, twin.part) if twin.in_parts else row
+    return own._replace(same_as=twin.id, same_as_fetched_at=twin.fetched_at)
 
 
 def _month_start(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _is_bad_value(error: DBAPIError) -> bool:
+def is_bad_value(error: DBAPIError) -> bool:
+    """Tell whether PostgreSQL refused a value, and would take the rows beside it."""
     return (getattr(error.orig, "sqlstate", None) or "").startswith(_BAD_VALUE)

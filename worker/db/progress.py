@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, NewType
 from uuid import UUID, uuid4
 
-from sqlalchemy import TextClause, text
+import asyncpg
+from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Window
@@ -110,22 +111,31 @@ UPDATE collect.stream_state SET lease_until = clock_timestamp() + :life
 WHERE {_OF_LANE} AND lease_token = :token
 """)
 
-_ADVANCE = text(f"""
-UPDATE collect.stream_state SET position = CAST(:position AS json), version = version + 1, attempts = 0
-WHERE {_OF_LANE} AND version = :version AND lease_token = :token
-""")
+_ADVANCE = """
+UPDATE collect.stream_state SET position = $7, version = version + 1, attempts = 0
+WHERE organization_id = $1 AND marketplace_account_id = $2 AND marketplace = $3 AND stream = $4 AND slice = $5
+  AND lane = $6 AND version = $8 AND lease_token = $9
+"""
 
-_KEEP_WALK = text("""
-INSERT INTO collect.walk (id, organization_id, marketplace_account_id, marketplace, stream, slice, lane, time_window,
+
+def _keep_walk(first: int, source: str = "") -> str:
+    """Return the statement, whose own parameters begin at `first`."""
+    own = ", ".join(f"${number}" for number in range(first, first + 7))
+    complete = f"${first + 7}::boolean"
+    return f"""
+INSERT INTO collect.walk (organization_id, marketplace_account_id, marketplace, stream, slice, lane, id, time_window,
     started_at, pages, records, declared_total, total_changed, completed_at, completed_xid)
-VALUES (:id, :organization_id, :account_id, :marketplace, :stream, :slice, :lane,
-    CASE WHEN CAST(:since AS timestamptz) IS NOT NULL THEN tstzrange(:since, :until) END,
-    :started_at, :pages, :records, :declared_total, :total_changed,
-    CASE WHEN :complete THEN clock_timestamp() END, CASE WHEN :complete THEN pg_current_xact_id() END)
+SELECT $1, $2, $3, $4, $5, $6, {own},
+    CASE WHEN {complete} THEN clock_timestamp() END, CASE WHEN {complete} THEN pg_current_xact_id() END {source}
 ON CONFLICT (id, started_at) DO UPDATE SET pages = excluded.pages, records = excluded.records,
     declared_total = excluded.declared_total, total_changed = excluded.total_changed,
     completed_at = excluded.completed_at, completed_xid = excluded.completed_xid
-""")
+"""
+
+
+_KEEP_WALK = _keep_walk(7)
+# Both in one: they are in every commit of a walk, and a round trip is most of what they take.
+_ADVANCE_WALK = f"WITH moved AS ({_ADVANCE} RETURNING 1) {_keep_walk(10, 'FROM moved')}"
 
 _SUPERSEDE_SNAPSHOT = text(f"""
 UPDATE collect.walk SET superseded_at = clock_timestamp()
@@ -212,33 +222,50 @@ async def renew_lease(session: AsyncSession, lease: Lease) -> None:
 
 async def advance(session: AsyncSession, lease: Lease, position: Position) -> None:
     """Move the position from where we saw it. Raises LeaseLost if it is no longer there, or the lease not ours."""
-    moved = await session.execute(
-        _ADVANCE,
-        {**lease.key.columns(), "token": lease.token, "version": lease.version, "position": encode(position)},
-    )
-    if moved.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
-        raise LeaseLost(f"{lease.key}: the position was moved by another worker")
+    connection = await session.connection()
+    _hold(lease, await connection.exec_driver_sql(_ADVANCE, _moved(lease, position)))
+
+
+async def advance_walk(
+    session: AsyncSession, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool, settled: bool
+) -> None:
+    """Do what `advance` and then `keep_walk` does."""
+    connection = await session.connection()
+    values = (*_moved(lease, position), *_of_walk(walk, complete=complete))
+    _hold(lease, await connection.exec_driver_sql(_ADVANCE_WALK, values))
+    if complete:
+        await _complete(session, lease.key, walk, settled=settled)
 
 
 async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool, settled: bool) -> None:
     """Write down how far a walk has come; a complete one supersedes the earlier ones and counts as coverage."""
+    connection = await session.connection()
+    await connection.exec_driver_sql(_KEEP_WALK, (*key.columns().values(), *_of_walk(walk, complete=complete)))
+    if complete:
+        await _complete(session, key, walk, settled=settled)
+
+
+def _moved(lease: Lease, position: Position) -> tuple[object, ...]:
+    return (*lease.key.columns().values(), encode(position), lease.version, lease.token)
+
+
+def _of_walk(walk: OpenWalk, *, complete: bool) -> tuple[object, ...]:
+    window = walk.window and asyncpg.Range(*walk.window)
+    counted = (walk.pages, walk.records, walk.declared_total, walk.total_changed)
+    return (walk.id, window, walk.started_at, *counted, complete)
+
+
+def _hold(lease: Lease, moved: CursorResult[Any]) -> None:
+    if moved.rowcount != 1:
+        raise LeaseLost(f"{lease.key}: the position was moved by another worker")
+
+
+async def _complete(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, settled: bool) -> None:
     since, until = walk.window or (None, None)
     values = {**key.columns(), "since": since, "until": until, "id": walk.id}
-    await session.execute(
-        _KEEP_WALK,
-        {
-            **values,
-            "started_at": walk.started_at,
-            "pages": walk.pages,
-            "records": walk.records,
-            "declared_total": walk.declared_total,
-            "total_changed": walk.total_changed,
-            "complete": complete,
-        },
-    )
-    if complete and walk.window is None:
+    if walk.window is None:
         await session.execute(_SUPERSEDE_SNAPSHOT, values)
-    elif complete:
+    else:
         # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
         await session.execute(_COVER, {**values, "settled": settled})
         await session.execute(_SUPERSEDE, values)

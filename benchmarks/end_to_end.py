@@ -1,0 +1,223 @@
+"""From a marketplace's pages to rows in PostgreSQL: the collector beside dlt and Singer, and beside its own halves.
+
+`python -m benchmarks.end_to_end [--json] [--rounds=5]`. All read the same pages of the same server, packed and not, and
+write to the same PostgreSQL; what arrived is counted and added up. The collector is a worker that is started when the
+requests are written down and enqueued; the clock stops when it has done them.
+
+The others get fewer pages, so rates are compared: of everything but start-up, which is what a run of one page of each
+seller takes. Figures "with start-up" are of as many pages as the collector gets, at the rate that was measured.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import uvloop
+
+from benchmarks import peers
+from benchmarks.collecting import Collector, collecting
+from benchmarks.contest import AGAIN, Contestant, Outcome, contest, machine
+from benchmarks.figures import Figure, show
+from benchmarks.ground import Ground, make_ground
+from benchmarks.server import RECORDS, SELLERS, Site, serving
+
+ROUNDS = 5
+PAGES = 20  # of each seller, for the collector and its halves
+PEERS_PAGES = 4  # of each seller, for the others
+_START_ROUNDS = 2  # of the runs of one page
+OURS, FETCH, WRITE = "collector", "fetch only", "write only"
+_AS_FAST_AS_PEERS = 10.0
+_AS_FAST_AS_HALVES = 0.7
+_PEERS_DATABASE = "peers"
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Who takes part, and where: everybody's pages come packed, or nobody's do."""
+
+    site: Site
+    ours: Collector
+    peers_database: str  # its URL
+    packed: bool
+
+    async def _timed(self, name: str, pages: int, doing: Awaitable[None]) -> None:
+        """Say how far we are, for it takes minutes."""
+        began = time.perf_counter()
+        await doing
+        packed = "gzip" if self.packed else "as it is"
+        sys.stderr.write(f"{packed}, {SELLERS} × {pages} pages: {name} {time.perf_counter() - began:.1f} s\n")
+
+    @property
+    def others(self) -> Sequence[peers.Peer]:
+        """Return who takes part. Packing hardly matters to them, so those that keep pages are measured once."""
+        return peers.PEERS if self.packed else [peer for peer in peers.PEERS if not peer.raw]
+
+    def all(self, *, pages: int, peers_pages: int) -> list[Contestant[Any]]:
+        return [self._ours(pages), *(self._peer(peer, peers_pages) for peer in self.others)]
+
+    def halves(self, pages: int) -> list[Contestant[Any]]:
+        """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
+        url = self.site.url(packed=self.packed, pages=pages)
+
+        async def nothing() -> None: ...
+
+        async def fetch(_: object) -> None:
+            # What is fetched is dropped as the collector drops it; `_written` looks at what comes of it.
+            await self.ours.fetch(url)
+
+        async def prepare_write() -> object:
+            return await self.ours.leases(), await self.ours.fetch(url)
+
+        async def write(work: object) -> None:
+            assert isinstance(work, tuple)
+            await self.ours.keep(*work)
+
+        async def check(_: object) -> None:
+            self._expect(await self.ours.found(), pages)
+
+        async def unchecked(_: object) -> None: ...
+
+        return [Contestant(FETCH, nothing, fetch, unchecked), Contestant(WRITE, prepare_write, write, check)]
+
+    def _ours(self, pages: int) -> Contestant[Any]:
+        url = self.site.url(packed=self.packed, pages=pages)
+
+        async def work(_: object) -> None:
+            await self._timed(OURS, pages, self.ours.work(url))
+
+        async def check(_: object) -> None:
+            await self.ours.dismiss()
+            self._expect(await self.ours.found(), pages)
+
+        return Contestant(OURS, self.ours.ask, work, check)
+
+    def _peer(self, peer: peers.Peer, pages: int) -> Contestant[Any]:
+        url = self.site.url(packed=self.packed, pages=pages, tls=False)
+
+        async def prepare() -> peers.Task:
+            schema = f"run{next(_NUMBERS)}"
+            home = self.site.home / schema
+            home.mkdir()
+            return peers.Task(
+                url=url, sellers=self.site.sellers, database=self.peers_database, schema=schema, home=home
+            )
+
+        async def work(task: object) -> None:
+            assert isinstance(task, peers.Task)
+            await self._timed(peer.name, pages, peer.run(task))
+
+        async def check(task: object) -> None:
+            assert isinstance(task, peers.Task)
+            shutil.rmtree(task.home)
+            admin = await asyncpg.connect(self.peers_database)
+            found = await admin.fetchrow(peer.found.format(schema=task.schema))
+            assert found is not None
+            await admin.execute(f"DROP SCHEMA {task.schema} CASCADE")
+            await admin.close()
+            self._expect((found[0], int(found[1])), pages)
+
+        return Contestant(peer.name, prepare, work, check)
+
+    def _expect(self, found: tuple[int, int], pages: int) -> None:
+        expected = pages * SELLERS * RECORDS, self.site.amount(pages)
+        assert found == expected, f"{found} arrived instead of {expected} (records and their sum)"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Records a second without start-up, of each contestant in each round."""
+
+    outcome: Outcome
+    start: dict[str, float]  # seconds of a run of one page
+
+    def of(self, name: str) -> list[float]:
+        start = self.start.get(name.removesuffix(AGAIN))
+        if start is None:  # a half, which has none
+            return [PAGES * SELLERS * RECORDS / took for took in self.outcome.seconds[name]]
+        return [(self._pages(name) - 1) * SELLERS * RECORDS / (took - start) for took in self.outcome.seconds[name]]
+
+    def ratio(self, name: str) -> list[float]:
+        """Return how many times as fast as this one the collector was."""
+        return [own / other for own, other in zip(self.of(OURS), self.of(name), strict=True)]
+
+    def ratio_with_start(self, name: str) -> list[float]:
+        """Return the same of all the pages that the collector got, start-up included."""
+        rest = (PAGES - 1) * SELLERS * RECORDS
+        return [
+            (self.start[name] + rest / other) / own
+            for own, other in zip(self.outcome.seconds[OURS], self.of(name), strict=True)
+        ]
+
+    def _pages(self, name: str) -> int:
+        return PAGES if name.startswith(OURS) else PEERS_PAGES
+
+
+def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Figure]:
+    ours = rates.of(OURS)
+    yield Figure(name=f"{of}: {OURS}", unit="records/s", rounds=ours)
+    yield Figure(name=f"{of}: as fast as {OURS + AGAIN}", unit="×", rounds=rates.ratio(OURS + AGAIN))
+    for peer in beside:
+        yield Figure(
+            name=f"{of}: as fast as {peer.name}", unit="×", rounds=rates.ratio(peer.name), at_least=_AS_FAST_AS_PEERS
+        )
+        with_start = rates.ratio_with_start(peer.name)
+        yield Figure(name=f"{of}: as fast as {peer.name}, with start-up", unit="×", rounds=with_start)
+        yield Figure(name=f"{of}: {peer.name}", unit="records/s", rounds=rates.of(peer.name))
+    halves = zip(ours, rates.of(FETCH), rates.of(WRITE), strict=True)
+    yield Figure(
+        name=f"{of}: as fast as the slower half alone",
+        unit="×",
+        rounds=[own / min(fetch, write) for own, fetch, write in halves],
+        at_least=_AS_FAST_AS_HALVES,
+    )
+    for half in (FETCH, WRITE):
+        yield Figure(name=f"{of}: {half}", unit="records/s", rounds=rates.of(half))
+
+
+async def measure(ground: Ground, site: Site, *, rounds: int) -> list[Figure]:
+    database = urlsplit(ground.servers.url("postgres"))._replace(path=f"/{_PEERS_DATABASE}").geturl()
+    found: list[Figure] = []
+    async with collecting(ground, site) as ours:
+        await ours.admin.execute(f"CREATE DATABASE {_PEERS_DATABASE}")
+        benches = {
+            "gzip": Bench(site, ours, database, packed=True),
+            "as it is": Bench(site, ours, database, packed=False),
+        }
+        started = await contest(benches["gzip"].all(pages=1, peers_pages=1), rounds=_START_ROUNDS)
+        start = {name: statistics.median(took) for name, took in started.seconds.items() if not name.endswith(AGAIN)}
+        found += [
+            Figure(name=f"start-up and one page: {name}", unit="s", rounds=started.seconds[name]) for name in start
+        ]
+        for of, bench in benches.items():
+            contestants = [*bench.all(pages=PAGES, peers_pages=PEERS_PAGES), *bench.halves(PAGES)]
+            found += figures(Rates(await contest(contestants, rounds=rounds), start), of, bench.others)
+    return found
+
+
+def main() -> None:
+    rounds = next((int(word.partition("=")[2]) for word in sys.argv if word.startswith("--rounds=")), ROUNDS)
+    peers.prepare()
+    home = Path(tempfile.mkdtemp(prefix="collector-benchmark-pages-"))
+    try:
+        with make_ground() as ground, serving(home, pages=PAGES) as site:
+            sys.stderr.write(f"{machine()}; pages from {site.program}\n")
+            found = uvloop.run(measure(ground, site, rounds=rounds))
+    finally:
+        shutil.rmtree(home)
+    show(found, as_json="--json" in sys.argv)
+
+
+if __name__ == "__main__":
+    main()
