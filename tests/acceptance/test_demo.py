@@ -95,7 +95,7 @@ def _secrets_are_where_they_belong(home: Path, said: str) -> None:
         text = file.read_text()
         values |= set(msgspec.json.decode(text).values()) if text.startswith("{") else {text}
     secrets = {value for value in values if len(value) > 12}
-    assert len(secrets) == 8
+    assert len(secrets) == 12  # Ozon's have two for advertising besides
     log = (home / "demo.log").read_text()
     for secret in secrets:
         assert secret not in said

@@ -67,6 +67,8 @@ async def stage(servers: Embedded, home: Path) -> AsyncIterator[Stage]:
         yield Stage(box, database, settings, home)
 
 
+# In its minutes Python collects what earlier tests left, event loops of pytest-asyncio's among it, and blames this one.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_in_a_storm_nothing_is_lost_nothing_is_doubled_and_nobody_is_stuck(
     stage: Stage, home: Path, request: pytest.FixtureRequest
 ) -> None:
