@@ -96,7 +96,7 @@ MEANT = {
     "SEC005": EVERY_TENANT,
     "SEC008": EVERY_TENANT,
     "SEC009": PARTITION,  # no policy is the point: by its own name a partition is nobody's
-    "SEC013": r"\.(touch|keep_covered|record_change|record_update)$",  # they read nothing; the last two write core.audit
+    "SEC013": r"\.(touch|keep_covered|record_change|record_update)$",  # they read nothing; two write core.audit
     "SEC014": (  # reviewed: pinned search_path, and owned by a role that reads the columns they answer from
         r"^(app\.visible_users|core\.record_change|raw\.ensure_partition|"
         r"collect\.(accounts|bucket_put_off|bucket_take_back|bucket_waits|due|due_summary|figures|keys|locate_account|resume_elapsed|"
