@@ -11,6 +11,7 @@ from worker.db.payloads import PageRow, Written, insert_pages, page_row
 from worker.db.position import OpenWalk, Position, Trail
 from worker.db.progress import Lease, advance, advance_walk
 from worker.db.requests import mark_collected
+from worker.db.superseding import supersede
 from worker.guard import trail_behind
 
 # About 8 MB in one statement is where larger batches stop paying; a hundred small pages is the same effort.
@@ -81,7 +82,10 @@ class Batch:
             await advance(session, lease, self.position)
         else:
             done, settled = self.completes, self._is_settled(walk)
-            await advance_walk(session, lease, self.position, walk, complete=done, settled=settled)
+            await advance_walk(session, lease, self.position, walk, complete=done)
+            if done:
+                since = lease.position.current_since
+                await supersede(session, key, walk, settled=settled, current_since=since)
             if done and walk.window is not None:
                 await mark_collected(session, key, walk.window)
         return written
@@ -103,7 +107,9 @@ class Batch:
     def _end(self, walk: OpenWalk | None) -> None:
         if walk is not None:
             self.ended = walk
-            self.move(Position(parts=self.position.parts_without(walk.window)))
+            is_current = walk.window is None and self.completes
+            since = walk.started_at if is_current else self.position.current_since
+            self.move(Position(parts=self.position.parts_without(walk.window), current_since=since))
 
     def _is_settled(self, walk: OpenWalk) -> bool:
         progress = self._stream.progress

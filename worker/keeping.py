@@ -23,8 +23,9 @@ from worker.db.ids import read_ids
 from worker.db.partitions import with_months
 from worker.db.payloads import Written, is_bad_value
 from worker.db.position import EarlierWalk, OpenWalk, Position
-from worker.db.progress import Lease, earlier_walk, wanted_from
+from worker.db.progress import Lease, wanted_from
 from worker.db.quarantine import Refused, set_aside
+from worker.db.superseding import earlier_walk
 from worker.db.tenancy import retry_conflicts, tenant_transaction
 from worker.resources import Resources
 from worker.walks import ALARMING, asked, halves, is_endless, resumable
@@ -102,7 +103,9 @@ class Keeping:
         if given_up >= ALARMING:
             log.error("walks grow too old", slice=str(self._lease.key), in_a_row=given_up)
         begun = OpenWalk(id=uuid7(), started_at=now, window=bounds, earlier=earlier)
-        self._batch.position = Position(walk=begun, given_up=given_up, parts=position.parts)
+        self._batch.position = Position(
+            walk=begun, given_up=given_up, parts=position.parts, current_since=position.current_since
+        )
         self._resources.ids.keep(self._lease.key, begun.id, self._ids)
 
     def asked(self, seller: str) -> Walk:
@@ -206,7 +209,10 @@ class Keeping:
         key = self._lease.key
         async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
             since = await wanted_from(session, key) or self._resources.clock.now()
-            return since, await earlier_walk(session, key, window) if begins else None
+            if not begins:
+                return since, None
+            current_since = self._lease.position.current_since
+            return since, await earlier_walk(session, key, window, current_since=current_since)
 
     async def _ids_of(self, under_way: OpenWalk | None) -> Sequence[Id]:
         key, kept = self._lease.key, self._resources.ids

@@ -19,8 +19,9 @@ from worker.db.administration import NotPossible
 from worker.db.endings import sayable
 from worker.db.ids import read_ids
 from worker.db.position import Position, decode
-from worker.db.progress import Lease, SliceKey, earlier_walk, take_lease_over, wanted_from
+from worker.db.progress import Lease, SliceKey, take_lease_over, wanted_from
 from worker.db.quarantine import Row, find_undecided, key_of, mark_replayed
+from worker.db.superseding import earlier_walk
 from worker.walks import asked, resumable
 
 _DROP = "`collector quarantine drop` lets it be asked for again"
@@ -75,13 +76,13 @@ async def _position(session: AsyncSession, lease: Lease, then: Position) -> Posi
             return then
     elif now.walk is not None:
         if (now.walk.id, now.walk.pages, now.cursor) == (then.walk.id, then.walk.pages, then.cursor):
-            return msgspec.structs.replace(then, parts=now.parts)
+            return msgspec.structs.replace(then, parts=now.parts, current_since=now.current_since)
     elif then.walk.pages == 0 and then.cursor is None:  # a walk is written down with its first page
         window = None if then.walk.window is None else Window(*then.walk.window)
-        newest = await earlier_walk(session, lease.key, window)
+        newest = await earlier_walk(session, lease.key, window, current_since=now.current_since)
         if newest is not None and newest.started_at > then.walk.started_at:
             raise NotPossible(f"{lease.key} was read again since, without this answer: {_DROP}")
-        return msgspec.structs.replace(then, parts=now.parts)
+        return msgspec.structs.replace(then, parts=now.parts, current_since=now.current_since)
     raise NotPossible(f"{lease.key} no longer stands where it asked for this answer: {_DROP}")
 
 

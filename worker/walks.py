@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,15 +11,18 @@ from collectors.errors import SplitWindow
 from collectors.stream import Id, Stream, Walk, Watermark, Window, Windows
 from collectors.windows import due, horizon, in_two, missing
 from worker.db.position import OpenWalk, Position
-from worker.db.progress import Lease, SliceKey, gaps, unsettled
+from worker.db.progress import Lease, SliceKey
 from worker.db.requests import asked_gaps
+from worker.db.superseding import lacking, unsettled
 
 ALARMING = 3  # walks in a row that grew too old
+LONGEST = timedelta(days=28)  # that a walk goes on, whatever its stream trusts: raw.pages looks for it so far back
+_SLACK = timedelta(hours=1)  # that a clock may have been set back; the table allows a day (walk_window_is_over)
 
 
 def resumable(stream: Stream, walk: OpenWalk | None, now: datetime) -> bool:
     """Tell whether the walk under way can go on: its cursor is trusted for so long."""
-    return walk is not None and now - walk.started_at <= stream.trusted_for
+    return walk is not None and now - walk.started_at <= min(stream.trusted_for, LONGEST)
 
 
 async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window | None]:
@@ -31,11 +34,12 @@ async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, n
     parts = [Window(*bounds) for bounds in lease.position.parts]
     first += [part for part in parts if part not in first]
     # A window that was split is due as a whole until all of its parts are read: it waits for the next run.
-    return first + [
+    wanted = first + [
         window
         for window in await _due(session, lease, stream, now)
         if window not in first and not any(window and window.overlaps(part) for part in parts)
     ]
+    return [window for window in wanted if window is None or window.end <= now + _SLACK]
 
 
 async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window] | list[None]:
@@ -44,8 +48,8 @@ async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetim
         return missing(stream.progress, wanted, now) if isinstance(stream.progress, Windows) else wanted
     if not isinstance(stream.progress, Windows):
         return [None]
-    holes = await gaps(session, lease.key, horizon(stream.progress, now))
-    read = await unsettled(session, lease.key) if stream.progress.restated else []
+    holes, since = await lacking(session, lease.key, horizon(stream.progress, now))
+    read = await unsettled(session, lease.key, since) if stream.progress.restated and since is not None else []
     return due(stream.progress, holes, read, now)
 
 

@@ -18,6 +18,7 @@ from worker.db.engine import make_engine, make_sessions
 from worker.db.payloads import insert_pages, page_row
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import AccountId, SliceKey, keep_walk
+from worker.db.superseding import supersede
 from worker.db.tenancy import OrganizationId, tenant_transaction
 
 LONG_AGO = "2020-01-01"
@@ -92,7 +93,9 @@ def keep(
         engine = make_engine(database.worker_url, null_pool=True)
         async with tenant_transaction(make_sessions(engine), key.organization_id) as session:
             await insert_pages(session, key, rows, walk)
-            await keep_walk(session, key, walk, complete=complete, settled=True)
+            await keep_walk(session, key, walk, complete=complete)
+            if complete:
+                await supersede(session, key, walk, settled=True, current_since=None)
 
     asyncio.run(write())
     return walk

@@ -16,6 +16,7 @@ from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage
 from worker.db.position import OpenWalk
 from worker.db.progress import keep_walk
+from worker.db.superseding import supersede
 from worker.db.tenancy import tenant_transaction
 from worker.jobs import collect_slice
 from worker.resources import Resources
@@ -65,7 +66,9 @@ async def _complete(account: Account, resources: Resources, *walks: tuple[str, i
                 window=(_DAY + timedelta(hours=since), _DAY + timedelta(hours=until)),
                 pages=number,
             )
-            await keep_walk(session, account.key("fbs_postings", lane=lane), walk, complete=True, settled=False)
+            key = account.key("fbs_postings", lane=lane)
+            await keep_walk(session, key, walk, complete=True)
+            await supersede(session, key, walk, settled=False, current_since=None)
 
 
 _DAY = (NOW - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -50,7 +50,8 @@ SELECT p.id, p.organization_id, p.marketplace_account_id, p.marketplace, p.strea
     p.page_number, p.part, p.parts_id, lower(p.time_window) AS window_from, upper(p.time_window) AS window_to,
     p.fetched_at, p.request, p.status, p.content_type, p.file_name, p.record_count, p.sha256, p.superseded,
     p.visible_xid, p.payload, p.body, p.body_reason
-FROM raw.page p
+FROM raw.pages({since}, {until}) p
+WHERE {conditions}
 """
 
 
@@ -137,7 +138,12 @@ def stored_pages(
     if revealed is not None:
         conditions.append("p.visible_xid >= :revealed_since AND p.visible_xid < :revealed_before")
         values |= {"revealed_since": revealed.since, "revealed_before": revealed.before}
-    return in_order(session, "pages", f"{_PAGES} WHERE {' AND '.join(conditions)}", values)
+    sql = _PAGES.format(
+        since="'-infinity'" if wanted.since is None else ":since",
+        until="'infinity'" if wanted.until is None else ":until",
+        conditions=" AND ".join(conditions),
+    )
+    return in_order(session, "pages", sql, values)
 
 
 async def in_order(

@@ -6,7 +6,7 @@ import asyncio
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import merge
 from itertools import groupby
 from typing import cast
@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from collectors.errors import CollectError, PutOff, StreamUnavailable
 from collectors.stream import Id, Stream, Watermark
 from worker.db.progress import SliceKey
+from worker.db.superseding import EVER, oldest_current
 
 WAIT = timedelta(minutes=5)  # for a stream that has not been collected yet
 _PAGES_AT_ONCE = 4  # in memory
 _CLOCKS_DIFFER = timedelta(hours=1)
-_EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 _OF_STREAMS = """
     organization_id = :organization_id AND marketplace_account_id = :account_id
@@ -38,16 +38,10 @@ FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live'
 GROUP BY stream ORDER BY stream
 """)
 
-_BEGAN = text(f"""
-SELECT min(started_at) FROM collect.walk
-WHERE {_OF_STREAMS} AND completed_at IS NOT NULL AND superseded_at IS NULL
-  AND (time_window IS NULL OR upper(time_window) > :since)
-""")
-
 # Pages are found by the time they were fetched, which partitions need.
 _PAGES = text(f"""
-SELECT stream, payload, body FROM raw.page
-WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
+SELECT stream, payload, body FROM raw.pages(:fetched_since, 'infinity')
+WHERE {_OF_STREAMS} AND NOT superseded
   AND CASE WHEN walk_id IS NULL THEN fetched_at >= :since ELSE time_window IS NULL OR upper(time_window) > :since END
 """)
 
@@ -79,21 +73,19 @@ async def read_ids(
     wanted = stream.ids
     if wanted is None:
         return ()
-    values = {
-        **key.columns(),
-        "streams": list(wanted.streams),
-        "of_slice": key.slice if wanted.of_slice else None,
-        "since": _EVER if wanted.within is None else now - wanted.within,
-    }
+    of_slice = key.slice if wanted.of_slice else None
+    since = EVER if wanted.within is None else now - wanted.within
+    values = {**key.columns(), "streams": list(wanted.streams), "of_slice": of_slice, "since": since}
     standing = (await session.execute(_STANDING, values)).all()
     awaited = [row.stream for row in standing if row.awaited]
     if awaited or not any(row.collected for row in standing):
         if not any(row.possible for row in standing):
             raise StreamUnavailable(_without(key.marketplace, wanted.streams))
         raise PutOff(_awaits(key.marketplace, [*awaited, *wanted.streams][0]), wait=WAIT)
-    began = (await session.execute(_BEGAN, values)).scalar_one() or now
-    if any(isinstance(streams[name].progress, Watermark) for name in wanted.streams):
-        began = min(began, values["since"])
+    parents = [streams[name] for name in wanted.streams]
+    began = await oldest_current(session, key.columns(), parents, of_slice=of_slice, since=since) or now
+    if any(isinstance(parent.progress, Watermark) for parent in parents):
+        began = min(began, since)
     found = Ids()
     pages = await session.stream(
         _PAGES, {**values, "fetched_since": began - _CLOCKS_DIFFER}, execution_options={"yield_per": _PAGES_AT_ONCE}

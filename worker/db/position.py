@@ -57,6 +57,7 @@ class Position(msgspec.Struct, frozen=True):
     parts: tuple[Bounds, ...] = ()  # of a window that was too large, still to be read
     smaller: int = 0  # how often the pages of the walk under way were halved
     trail: Trail = Trail()
+    current_since: datetime | None = None  # of a snapshot: when its last complete walk began, if that is known
 
     @property
     def page_number(self) -> int:

@@ -15,8 +15,7 @@ import asyncpg
 from sqlalchemy import CursorResult, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from collectors.stream import Window
-from worker.db.position import EarlierWalk, OpenWalk, Position, decode, encode
+from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.tenancy import OrganizationId
 
 AccountId = NewType("AccountId", UUID)
@@ -81,10 +80,10 @@ class Lease:
         return self.taken_at if walk is None or walk.window is not None else walk.started_at
 
 
-_OF_KEY = """
+OF_KEY = """
     organization_id = :organization_id AND marketplace_account_id = :account_id
     AND stream = :stream AND slice = :slice"""
-_OF_LANE = _OF_KEY + " AND lane = :lane"
+_OF_LANE = OF_KEY + " AND lane = :lane"
 
 _TAKE = text(f"""
 UPDATE collect.stream_state s
@@ -137,52 +136,7 @@ _KEEP_WALK = _keep_walk(7)
 # Both in one: they are in every commit of a walk, and a round trip is most of what they take.
 _ADVANCE_WALK = f"WITH moved AS ({_ADVANCE} RETURNING 1) {_keep_walk(10, 'FROM moved')}"
 
-_SUPERSEDE_SNAPSHOT = text(f"""
-UPDATE collect.walk SET superseded_at = clock_timestamp()
-WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL AND id <> :id AND time_window IS NULL
-""")
-
-# What was begun later, all together, because a window may have been read again in parts. That may supersede the walk
-# just completed: the other lane can have begun later and ended sooner.
-_SUPERSEDE = text(f"""
-UPDATE collect.walk w SET superseded_at = clock_timestamp()
-WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
-  AND time_window && tstzrange(:since, :until)
-  AND time_window <@ (
-    SELECT range_agg(later.time_window) FROM collect.walk later
-    WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
-      AND later.time_window && w.time_window AND (later.started_at, later.id) > (w.started_at, w.id))
-""")
-
-_COVER = text("""
-INSERT INTO collect.coverage AS c (organization_id, marketplace_account_id, stream, slice, covered, settled)
-VALUES (:organization_id, :account_id, :stream, :slice, tstzmultirange(tstzrange(:since, :until)),
-    CASE WHEN :settled THEN tstzmultirange(tstzrange(:since, :until)) ELSE '{}' END)
-ON CONFLICT (organization_id, marketplace_account_id, stream, slice)
-DO UPDATE SET covered = c.covered + excluded.covered, settled = c.settled + excluded.settled
-""")
-
-_EARLIER = text(f"""
-SELECT id, started_at, completed_at FROM collect.walk
-WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
-  AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR lower(time_window) = :since)
-ORDER BY started_at DESC LIMIT 1
-""")
-
-_GAPS = text(f"""
-SELECT lower(gap) AS since, upper(gap) AS until
-FROM collect.coverage, unnest(tstzmultirange(tstzrange(wanted_from, greatest(wanted_from, :until))) - covered) gap
-WHERE {_OF_KEY} AND wanted_from IS NOT NULL
-""")
-
-_UNSETTLED = text(f"""
-SELECT lower(w.time_window) AS since, upper(w.time_window) AS until, w.started_at
-FROM collect.walk w JOIN collect.coverage c USING (organization_id, marketplace_account_id, stream, slice)
-WHERE {_OF_KEY} AND w.completed_at IS NOT NULL AND w.superseded_at IS NULL AND w.time_window IS NOT NULL
-  AND NOT w.time_window <@ c.settled
-""")
-
-_WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {_OF_KEY}")
+_WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {OF_KEY}")
 
 
 async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
@@ -227,22 +181,18 @@ async def advance(session: AsyncSession, lease: Lease, position: Position) -> No
 
 
 async def advance_walk(
-    session: AsyncSession, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool, settled: bool
+    session: AsyncSession, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool
 ) -> None:
     """Do what `advance` and then `keep_walk` does."""
     connection = await session.connection()
     values = (*_moved(lease, position), *_of_walk(walk, complete=complete))
     _hold(lease, await connection.exec_driver_sql(_ADVANCE_WALK, values))
-    if complete:
-        await _complete(session, lease.key, walk, settled=settled)
 
 
-async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool, settled: bool) -> None:
-    """Write down how far a walk has come; a complete one supersedes the earlier ones and counts as coverage."""
+async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool) -> None:
+    """Write down how far a walk has come. What a complete one supersedes is `supersede`'s."""
     connection = await session.connection()
     await connection.exec_driver_sql(_KEEP_WALK, (*key.columns().values(), *_of_walk(walk, complete=complete)))
-    if complete:
-        await _complete(session, key, walk, settled=settled)
 
 
 def _moved(lease: Lease, position: Position) -> tuple[object, ...]:
@@ -258,35 +208,6 @@ def _of_walk(walk: OpenWalk, *, complete: bool) -> tuple[object, ...]:
 def _hold(lease: Lease, moved: CursorResult[Any]) -> None:
     if moved.rowcount != 1:
         raise LeaseLost(f"{lease.key}: the position was moved by another worker")
-
-
-async def _complete(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, settled: bool) -> None:
-    since, until = walk.window or (None, None)
-    values = {**key.columns(), "since": since, "until": until, "id": walk.id}
-    if walk.window is None:
-        await session.execute(_SUPERSEDE_SNAPSHOT, values)
-    else:
-        # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
-        await session.execute(_COVER, {**values, "settled": settled})
-        await session.execute(_SUPERSEDE, values)
-
-
-async def earlier_walk(session: AsyncSession, key: SliceKey, window: Window | None) -> EarlierWalk | None:
-    """Find the complete walk that a new one of this window or snapshot will supersede."""
-    row = (await session.execute(_EARLIER, {**key.columns(), "since": window and window.start})).one_or_none()
-    return None if row is None else EarlierWalk(row.id, row.started_at, row.completed_at)
-
-
-async def gaps(session: AsyncSession, key: SliceKey, until: datetime) -> list[Window]:
-    """Return what is wanted before `until` and not covered."""
-    rows = await session.execute(_GAPS, {**key.columns(), "until": until})
-    return [Window(row.since, row.until) for row in rows]
-
-
-async def unsettled(session: AsyncSession, key: SliceKey) -> list[tuple[Window, datetime]]:
-    """Return the windows that may yet be restated, and when each was last read."""
-    rows = await session.execute(_UNSETTLED, key.columns())
-    return [(Window(row.since, row.until), row.started_at) for row in rows]
 
 
 async def wanted_from(session: AsyncSession, key: SliceKey) -> datetime | None:

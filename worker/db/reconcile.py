@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy import text
@@ -12,20 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from collectors.stream import ListedBy, Snapshot, Stream, Windows
 from collectors.windows import horizon
 from worker.db.progress import AccountId
+from worker.db.superseding import oldest_current
 from worker.db.tenancy import OrganizationId
 
 log = structlog.get_logger(__name__)
 
-# Pages are found by the time they were fetched, which partitions need; the hour is for clocks that differ.
 _LISTING_PAGES = text("""
-SELECT payload, body FROM raw.page
+SELECT payload, body FROM raw.pages(:fetched_since, 'infinity')
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
   AND NOT superseded
-  AND fetched_at >= (SELECT min(started_at) - interval '1 hour' FROM collect.walk
-                     WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
-                       AND stream = :stream AND completed_at IS NOT NULL AND superseded_at IS NULL)
 ORDER BY page_number
 """)
+_CLOCKS_DIFFER = timedelta(hours=1)
 
 _WISHES = text("""
 SELECT streams FROM core.marketplace_account WHERE organization_id = :organization_id AND id = :account_id
@@ -105,9 +104,8 @@ async def reconcile_account(
         if not isinstance(stream.slices, ListedBy):
             wanted += [(stream, name) for name in stream.slices]
             continue
-        pages = (await session.execute(_LISTING_PAGES, {**of_account, "stream": stream.slices.stream})).all()
         try:
-            names = _listed(stream.slices, [page.body or (page.payload or "").encode() for page in pages])
+            names = _listed(stream.slices, await _pages(session, of_account, streams[stream.slices.stream]))
         except (ValueError, LookupError, TypeError) as error:
             log.exception(
                 "a list of slices cannot be read", stream=stream.name, account=str(account_id), why=str(error)
@@ -128,6 +126,14 @@ async def reconcile_account(
     }
     for statement in (_MAKE_STATES, _MAKE_COVERAGE, _RETIRE, _CLOSE_REQUESTS):
         await session.execute(statement, values)
+
+
+async def _pages(session: AsyncSession, of_account: Mapping[str, UUID], stream: Stream) -> list[bytes]:
+    began = await oldest_current(session, of_account, [stream])
+    if began is None:
+        return []
+    values = {**of_account, "stream": stream.name, "fetched_since": began - _CLOCKS_DIFFER}
+    return [page.body or (page.payload or "").encode() for page in await session.execute(_LISTING_PAGES, values)]
 
 
 def begin(stream: Stream, now: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ from worker.db.engine import Sessions
 from worker.db.payloads import insert_pages, page_row
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import AccountId, SliceKey, keep_walk
+from worker.db.superseding import supersede
 from worker.db.tenancy import OrganizationId, tenant_transaction
 from worker.http.spool import PART, Spool
 
@@ -49,7 +50,8 @@ class Bronze:
         rows = [page_row(page, number) for number, page in enumerate(pages)]
         async with tenant_transaction(self.sessions, self.key.organization_id) as session:
             stored = await insert_pages(session, self.key, rows, walk)
-            await keep_walk(session, self.key, walk, complete=True, settled=False)
+            await keep_walk(session, self.key, walk, complete=True)
+            await supersede(session, self.key, walk, settled=False, current_since=None)
         assert stored.bytes == sum(page.answer.size for page in pages)
         return EarlierWalk(walk.id, walk.started_at, datetime.now(UTC))
 
