@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.errors import CollectError, PutOff, StreamUnavailable
 from collectors.stream import Id, Stream, Watermark
+from worker.db.partitions import from_month
 from worker.db.progress import SliceKey
 from worker.db.superseding import EVER, oldest_current
 
@@ -38,12 +39,11 @@ FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live'
 GROUP BY stream ORDER BY stream
 """)
 
-# Pages are found by the time they were fetched, which partitions need.
-_PAGES = text(f"""
-SELECT stream, payload, body FROM raw.pages(:fetched_since, 'infinity')
-WHERE {_OF_STREAMS} AND NOT superseded
+_PAGES = f"""
+SELECT stream, payload, body FROM raw.pages({{month}}, 'infinity')
+WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
   AND CASE WHEN walk_id IS NULL THEN fetched_at >= :since ELSE time_window IS NULL OR upper(time_window) > :since END
-""")
+"""
 
 # Exactly where `read_ids` would return them now, or a slice would be woken only to be put off, again and again.
 _WAKE = text(f"""
@@ -87,8 +87,9 @@ async def read_ids(
     if any(isinstance(parent.progress, Watermark) for parent in parents):
         began = min(began, since)
     found = Ids()
+    values["fetched_since"] = fetched_since = began - _CLOCKS_DIFFER
     pages = await session.stream(
-        _PAGES, {**values, "fetched_since": began - _CLOCKS_DIFFER}, execution_options={"yield_per": _PAGES_AT_ONCE}
+        from_month(_PAGES, fetched_since), values, execution_options={"yield_per": _PAGES_AT_ONCE}
     )
     async for page in pages:
         body = page.body or (page.payload or "").encode()

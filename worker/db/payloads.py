@@ -265,7 +265,7 @@ async def _twins(
     return {
         row.id: twins[row.id]
         for row in rows
-        if twins[row.id] and _month_start(twins[row.id][0].fetched_at) == _month_start(row.page.answer.fetched_at)
+        if twins[row.id] and twins[row.id][0].fetched_at >= _month_start(row.page.answer.fetched_at)
     }
 
 

@@ -12,18 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import ListedBy, Snapshot, Stream, Windows
 from collectors.windows import horizon
+from worker.db.partitions import from_month
 from worker.db.progress import AccountId
 from worker.db.superseding import oldest_current
 from worker.db.tenancy import OrganizationId
 
 log = structlog.get_logger(__name__)
 
-_LISTING_PAGES = text("""
-SELECT payload, body FROM raw.pages(:fetched_since, 'infinity')
+_LISTING_PAGES = """
+SELECT payload, body FROM raw.pages({month}, 'infinity')
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
-  AND NOT superseded
+  AND NOT superseded AND fetched_at >= :fetched_since
 ORDER BY page_number
-""")
+"""
 _CLOCKS_DIFFER = timedelta(hours=1)
 
 _WISHES = text("""
@@ -132,8 +133,10 @@ async def _pages(session: AsyncSession, of_account: Mapping[str, UUID], stream: 
     began = await oldest_current(session, of_account, [stream])
     if began is None:
         return []
-    values = {**of_account, "stream": stream.name, "fetched_since": began - _CLOCKS_DIFFER}
-    return [page.body or (page.payload or "").encode() for page in await session.execute(_LISTING_PAGES, values)]
+    fetched_since = began - _CLOCKS_DIFFER
+    values = {**of_account, "stream": stream.name, "fetched_since": fetched_since}
+    pages = await session.execute(from_month(_LISTING_PAGES, fetched_since), values)
+    return [page.body or (page.payload or "").encode() for page in pages]
 
 
 def begin(stream: Stream, now: datetime) -> datetime | None:

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Snapshot, Stream, Window
+from worker.db.partitions import from_month
 from worker.db.position import EarlierWalk, OpenWalk, decode
 from worker.db.progress import OF_KEY, SliceKey
 
@@ -28,22 +29,22 @@ _ENDS_BEHIND = timedelta(days=1)  # a window, behind the beginning of its walk, 
 
 _CURRENT = "completed_at IS NOT NULL AND superseded_at IS NULL"
 
-_SUPERSEDE_SNAPSHOT = text(f"""
+_SUPERSEDE_SNAPSHOT = f"""
 UPDATE collect.walk SET superseded_at = clock_timestamp()
-WHERE {OF_KEY} AND {_CURRENT} AND started_at >= :began_since AND id <> :id AND time_window IS NULL
-""")
+WHERE {OF_KEY} AND {_CURRENT} AND started_at >= {{month}} AND id <> :id AND time_window IS NULL
+"""
 
 # What was begun later, all together, because a window may have been read again in parts. That may supersede the walk
 # just completed: the other lane can have begun later and ended sooner.
-_SUPERSEDE = text(f"""
+_SUPERSEDE = f"""
 UPDATE collect.walk w SET superseded_at = clock_timestamp()
-WHERE {OF_KEY} AND {_CURRENT} AND started_at >= :began_since
+WHERE {OF_KEY} AND {_CURRENT} AND started_at >= {{month}}
   AND time_window && tstzrange(:since, :until)
   AND time_window <@ (
     SELECT range_agg(later.time_window) FROM collect.walk later
-    WHERE {OF_KEY} AND {_CURRENT} AND later.started_at >= :began_since
+    WHERE {OF_KEY} AND {_CURRENT} AND later.started_at >= {{month}}
       AND later.time_window && w.time_window AND (later.started_at, later.id) > (w.started_at, w.id))
-""")
+"""
 
 _COVER = text("""
 INSERT INTO collect.coverage AS c (organization_id, marketplace_account_id, stream, slice, covered, settled)
@@ -54,12 +55,12 @@ DO UPDATE SET covered = c.covered + excluded.covered, settled = c.settled + excl
 RETURNING coalesce(old.covered && tstzrange(:since, :until), false)
 """)
 
-_EARLIER = text(f"""
+_EARLIER = f"""
 SELECT id, started_at, completed_at FROM collect.walk
-WHERE {OF_KEY} AND {_CURRENT} AND started_at >= :began_since
+WHERE {OF_KEY} AND {_CURRENT} AND started_at >= {{month}}
   AND (CAST(:since AS timestamptz) IS NULL AND time_window IS NULL OR lower(time_window) = :since)
 ORDER BY started_at DESC LIMIT 1
-""")
+"""
 
 _LACKING = text(f"""
 SELECT CASE WHEN wanted_from IS NOT NULL
@@ -68,12 +69,12 @@ SELECT CASE WHEN wanted_from IS NOT NULL
 FROM collect.coverage WHERE {OF_KEY}
 """)
 
-_UNSETTLED = text(f"""
+_UNSETTLED = f"""
 SELECT lower(w.time_window) AS since, upper(w.time_window) AS until, w.started_at
 FROM collect.walk w JOIN collect.coverage c USING (organization_id, marketplace_account_id, stream, slice)
-WHERE {OF_KEY} AND {_CURRENT} AND w.started_at >= :began_since AND w.time_window IS NOT NULL
+WHERE {OF_KEY} AND {_CURRENT} AND w.started_at >= {{month}} AND w.time_window IS NOT NULL
   AND NOT w.time_window <@ c.settled
-""")
+"""
 
 _OF_STREAMS = """
     organization_id = :organization_id AND marketplace_account_id = :account_id
@@ -81,11 +82,11 @@ _OF_STREAMS = """
 
 _POSITIONS = text(f"SELECT position FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live' AND version > 0")
 
-_OLDEST = text(f"""
+_OLDEST = f"""
 SELECT min(started_at) FROM collect.walk
-WHERE {_OF_STREAMS} AND {_CURRENT} AND started_at >= :began_since
+WHERE {_OF_STREAMS} AND {_CURRENT} AND started_at >= {{month}}
   AND (time_window IS NULL OR upper(time_window) > :since)
-""")
+"""
 
 
 class Lacking(NamedTuple):
@@ -103,14 +104,14 @@ async def supersede(
     `current_since` is that of the position that the walk's end replaces.
     """
     if walk.window is None:
-        values = {**key.columns(), "id": walk.id, "began_since": current_since or EVER}
-        await session.execute(_SUPERSEDE_SNAPSHOT, values)
+        sql = from_month(_SUPERSEDE_SNAPSHOT, current_since or EVER)
+        await session.execute(sql, {**key.columns(), "id": walk.id})
         return
     since, until = walk.window
     values = {**key.columns(), "since": since, "until": until, "settled": settled}
     # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
     if (await session.execute(_COVER, values)).scalar_one():
-        await session.execute(_SUPERSEDE, {**values, "began_since": since - _ENDS_BEHIND})
+        await session.execute(from_month(_SUPERSEDE, since - _ENDS_BEHIND), values)
 
 
 async def earlier_walk(
@@ -120,9 +121,8 @@ async def earlier_walk(
 
     `current_since` is the position's.
     """
-    began_since = current_since or EVER if window is None else window.start - _ENDS_BEHIND
-    values = {**key.columns(), "since": window and window.start, "began_since": began_since}
-    row = (await session.execute(_EARLIER, values)).one_or_none()
+    sql = from_month(_EARLIER, current_since or EVER if window is None else window.start - _ENDS_BEHIND)
+    row = (await session.execute(sql, {**key.columns(), "since": window and window.start})).one_or_none()
     return None if row is None else EarlierWalk(row.id, row.started_at, row.completed_at)
 
 
@@ -139,7 +139,7 @@ async def unsettled(session: AsyncSession, key: SliceKey, since: datetime) -> li
 
     Some that end before it may be among them.
     """
-    rows = await session.execute(_UNSETTLED, {**key.columns(), "began_since": since - _ENDS_BEHIND})
+    rows = await session.execute(from_month(_UNSETTLED, since - _ENDS_BEHIND), key.columns())
     return [(Window(row.since, row.until), row.started_at) for row in rows]
 
 
@@ -164,6 +164,6 @@ async def oldest_current(
         began.append(since - _ENDS_BEHIND)
     if not began:
         return None
-    found = await session.execute(_OLDEST, {**values, "streams": [*names], "began_since": min(began)})
+    found = await session.execute(from_month(_OLDEST, min(began)), {**values, "streams": [*names]})
     oldest: datetime | None = found.scalar_one()
     return oldest

@@ -62,7 +62,10 @@ class Bronze:
         columns = ", ".join(Page._fields)
         async with tenant_transaction(self.sessions, self.tenant.organization_id) as session:
             rows = await session.execute(text(f"SELECT {columns} FROM raw.page ORDER BY page_number"))
-            return [Page(*row) for row in rows]
+            pages = [Page(*row) for row in rows]
+            of_range = text(f"SELECT {columns} FROM raw.pages('2000-01-01', 'infinity') ORDER BY page_number")
+            assert [Page(*row) for row in await session.execute(of_range)] == pages
+            return pages
 
 
 @pytest.fixture
