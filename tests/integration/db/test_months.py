@@ -85,7 +85,6 @@ STREAMS = {"ozon": {**registry.STREAMS["ozon"], POSTINGS.name: POSTINGS}}
 async def test_no_run_looks_at_months_of_long_ago(stage: Stage, ozon: Account) -> None:
     """A snapshot, windows, ids that another stream brings, slices that one lists; nor whoever reads a day of them."""
     streams = ("products", "product_info", "fbs_postings", "warehouses", "stocks_fbs_wh")
-    await stage.change("UPDATE collect.coverage SET wanted_from = $1 WHERE stream = 'fbs_postings'", NOW - days(3))
     async with stage.resources(streams=STREAMS) as resources:
         for name in streams[:-1]:
             await run_all(resources, ozon, name)
@@ -135,8 +134,8 @@ async def test_a_window_of_the_future_waits(stage: Stage, ozon: Account) -> None
     """A database's clock was set back behind what was planned. No walk of such a window could be told by its time."""
     later = NOW + days(3)
     planned = encode(Position(parts=((later, later + days(1)),)))
-    await stage.change("UPDATE collect.stream_state SET position = $1 WHERE stream = $2", planned, POSTINGS.name)
     async with stage.resources(streams=STREAMS) as resources:
+        await stage.change("UPDATE collect.stream_state SET position = $1 WHERE stream = $2", planned, POSTINGS.name)
         await run_all(resources, ozon, POSTINGS.name)
         assert await stage.value("SELECT max(upper(time_window)) <= now() FROM collect.walk")
         walk = OpenWalk(id=uuid7(), started_at=NOW, window=(later, later + days(1)))
