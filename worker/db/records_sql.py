@@ -17,10 +17,10 @@ _COLUMNS = """SELECT page.organization_id,
 
 def records_query(stream: Stream, window: Window) -> str:
     """Return a query for the records that were fetched in the window. Raises ValueError for a stream of files."""
-    pages = f"page.fetched_at >= '{_literal(window.start)}' AND page.fetched_at < '{_literal(window.end)}'"
+    pages = f"raw.pages('{_literal(window.start)}', '{_literal(window.end)}') AS page"
     return (
-        "-- In a transaction or session with app.organization_id set. Keep the range of fetched_at: by it, months are\n"
-        f"-- left out.\n{_select(stream)}\n  AND {pages}\nORDER BY page.fetched_at, page.page_number, record_number;\n"
+        "-- In a transaction or session with app.organization_id set.\n"
+        f"{_select(stream, pages)}\nORDER BY page.fetched_at, page.page_number, record_number;\n"
     )
 
 
@@ -29,11 +29,12 @@ def records_view(stream: Stream) -> str:
     return (
         "-- Ask it with a range of fetched_at: by it, months are left out. It shows what its reader may see, whoever\n"
         "-- owns it: GRANT SELECT on it to collector_reader.\n"
-        f"CREATE VIEW {stream.marketplace.name}_{stream.name} WITH (security_invoker = true) AS\n{_select(stream)};\n"
+        f"CREATE VIEW {stream.marketplace.name}_{stream.name} WITH (security_invoker = true) AS\n"
+        f"{_select(stream, 'raw.page')};\n"
     )
 
 
-def _select(stream: Stream) -> str:
+def _select(stream: Stream, pages: str) -> str:
     name = f"{stream.marketplace.name}/{stream.name}"
     of_stream = (
         f"WHERE page.marketplace = {_quoted(stream.marketplace.name)} AND page.stream = {_quoted(stream.name)}\n"
@@ -41,7 +42,7 @@ def _select(stream: Stream) -> str:
     )
     if stream.one_record:
         return (
-            f"{_COLUMNS}\n       1 AS record_number,\n       page.payload AS record\nFROM raw.page\n"
+            f"{_COLUMNS}\n       1 AS record_number,\n       page.payload AS record\nFROM {pages}\n"
             f"{of_stream} AND page.payload IS NOT NULL"
         )
     if stream.records is None:
@@ -50,7 +51,7 @@ def _select(stream: Stream) -> str:
         )
     path = "".join(f" -> {_quoted(key)}" for key in stream.records.split(".") if key)
     return (
-        f"{_COLUMNS}\n       record.number AS record_number,\n       record.value AS record\nFROM raw.page\n"
+        f"{_COLUMNS}\n       record.number AS record_number,\n       record.value AS record\nFROM {pages}\n"
         f"CROSS JOIN LATERAL json_array_elements(page.payload{path}) WITH ORDINALITY AS record (value, number)\n"
         f"{of_stream}"
     )
