@@ -81,13 +81,12 @@ class Batch:
         if walk is None:
             await advance(session, lease, self.position)
         else:
-            done, settled = self.completes, self._is_settled(walk)
-            await advance_walk(session, lease, self.position, walk, complete=done)
-            if done:
-                since = lease.position.current_since
+            await advance_walk(session, lease, self.position, walk, complete=self.completes)
+            if self.completes:
+                settled, since = self._is_settled(walk), lease.position.current_since
                 await supersede(session, key, walk, settled=settled, current_since=since)
-            if done and walk.window is not None:
-                await mark_collected(session, key, walk.window)
+                if walk.window is not None:
+                    await mark_collected(session, key, walk.window)
         return written
 
     def clear(self) -> None:
