@@ -97,7 +97,7 @@ class Tenant:
     async def write(self, pages: int = 1, *, last: bool = False) -> None:
         """Commit so many pages of a walk: their rows, the walk and the position. `last`: it ends with them."""
         lease = self._lease or await self._leased()
-        batch = Batch(PRICES, Position(walk=self._walk))
+        batch = Batch(PRICES, Position(walk=self._walk, current_since=lease.position.current_since))
         for number in range(1, pages + 1):
             batch.add(_page(last=last and number == pages))
         async with tenant_transaction(self._sessions, self._key.organization_id) as session:
