@@ -89,7 +89,7 @@ async def read_ids(
     found = Ids()
     values["fetched_since"] = fetched_since = began - _CLOCKS_DIFFER
     pages = await session.stream(
-        from_month(_PAGES, fetched_since), values, execution_options={"yield_per": _PAGES_AT_ONCE}
+        text(from_month(_PAGES, fetched_since)), values, execution_options={"yield_per": _PAGES_AT_ONCE}
     )
     async for page in pages:
         body = page.body or (page.payload or "").encode()

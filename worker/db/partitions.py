@@ -1,13 +1,12 @@
 """Months of partitions: made ahead, counted, listed."""
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -22,18 +21,13 @@ PARTITIONED = ("raw.payload", "collect.walk", "collect.run")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-@functools.lru_cache(maxsize=256)
-def _in_place(sql: str, month: date) -> TextClause:
-    return text(sql.replace("{month}", f"'{month} 00:00:00+00'"))
-
-
-def from_month(sql: str, since: datetime) -> TextClause:
+def from_month(sql: str, since: datetime) -> str:
     """Return the statement with the beginning of the month of `since` in the place of `{month}`.
 
     By a constant the planner leaves older months out once for all times that a connection runs the statement. By a
     parameter it does so anew each time, and now and then makes a plan for all months to compare.
     """
-    return _in_place(sql, month_after(since, 0))
+    return sql.replace("{month}", f"'{month_after(since, 0)} 00:00:00+00'")
 
 
 @dataclass(frozen=True, slots=True)

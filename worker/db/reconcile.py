@@ -135,7 +135,7 @@ async def _pages(session: AsyncSession, of_account: Mapping[str, UUID], stream: 
         return []
     fetched_since = began - _CLOCKS_DIFFER
     values = {**of_account, "stream": stream.name, "fetched_since": fetched_since}
-    pages = await session.execute(from_month(_LISTING_PAGES, fetched_since), values)
+    pages = await session.execute(text(from_month(_LISTING_PAGES, fetched_since)), values)
     return [page.body or (page.payload or "").encode() for page in pages]
 
 

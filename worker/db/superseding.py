@@ -104,14 +104,14 @@ async def supersede(
     `current_since` is that of the position that the walk's end replaces.
     """
     if walk.window is None:
-        sql = from_month(_SUPERSEDE_SNAPSHOT, current_since or EVER)
+        sql = text(from_month(_SUPERSEDE_SNAPSHOT, current_since or EVER))
         await session.execute(sql, {**key.columns(), "id": walk.id})
         return
     since, until = walk.window
     values = {**key.columns(), "since": since, "until": until, "settled": settled}
     # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
     if (await session.execute(_COVER, values)).scalar_one():
-        await session.execute(from_month(_SUPERSEDE, since - _ENDS_BEHIND), values)
+        await session.execute(text(from_month(_SUPERSEDE, since - _ENDS_BEHIND)), values)
 
 
 async def earlier_walk(
@@ -121,8 +121,9 @@ async def earlier_walk(
 
     `current_since` is the position's.
     """
-    sql = from_month(_EARLIER, current_since or EVER if window is None else window.start - _ENDS_BEHIND)
-    row = (await session.execute(sql, {**key.columns(), "since": window and window.start})).one_or_none()
+    began_since = current_since or EVER if window is None else window.start - _ENDS_BEHIND
+    sql = from_month(_EARLIER, began_since)
+    row = (await session.execute(text(sql), {**key.columns(), "since": window and window.start})).one_or_none()
     return None if row is None else EarlierWalk(row.id, row.started_at, row.completed_at)
 
 
@@ -139,7 +140,7 @@ async def unsettled(session: AsyncSession, key: SliceKey, since: datetime) -> li
 
     Some that end before it may be among them.
     """
-    rows = await session.execute(from_month(_UNSETTLED, since - _ENDS_BEHIND), key.columns())
+    rows = await session.execute(text(from_month(_UNSETTLED, since - _ENDS_BEHIND)), key.columns())
     return [(Window(row.since, row.until), row.started_at) for row in rows]
 
 
@@ -164,6 +165,6 @@ async def oldest_current(
         began.append(since - _ENDS_BEHIND)
     if not began:
         return None
-    found = await session.execute(from_month(_OLDEST, min(began)), {**values, "streams": [*names]})
+    found = await session.execute(text(from_month(_OLDEST, min(began))), {**values, "streams": [*names]})
     oldest: datetime | None = found.scalar_one()
     return oldest
