@@ -12,10 +12,11 @@ from typing import Any, NewType
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import CursorResult, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Window
+from worker.db.driver import Driver, Statement
 from worker.db.position import EarlierWalk, OpenWalk, Position, decode, encode
 from worker.db.tenancy import OrganizationId
 
@@ -137,14 +138,14 @@ _KEEP_WALK = _keep_walk(7)
 # Both in one: they are in every commit of a walk, and a round trip is most of what they take.
 _ADVANCE_WALK = f"WITH moved AS ({_ADVANCE} RETURNING 1) {_keep_walk(10, 'FROM moved')}"
 
-_SUPERSEDE_SNAPSHOT = text(f"""
+_SUPERSEDE_SNAPSHOT = Statement(f"""
 UPDATE collect.walk SET superseded_at = clock_timestamp()
 WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL AND id <> :id AND time_window IS NULL
 """)
 
 # What was begun later, all together, because a window may have been read again in parts. That may supersede the walk
 # just completed: the other lane can have begun later and ended sooner.
-_SUPERSEDE = text(f"""
+_SUPERSEDE = Statement(f"""
 UPDATE collect.walk w SET superseded_at = clock_timestamp()
 WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
   AND time_window && tstzrange(:since, :until)
@@ -154,7 +155,7 @@ WHERE {_OF_KEY} AND completed_at IS NOT NULL AND superseded_at IS NULL
       AND later.time_window && w.time_window AND (later.started_at, later.id) > (w.started_at, w.id))
 """)
 
-_COVER = text("""
+_COVER = Statement("""
 INSERT INTO collect.coverage AS c (organization_id, marketplace_account_id, stream, slice, covered, settled)
 VALUES (:organization_id, :account_id, :stream, :slice, tstzmultirange(tstzrange(:since, :until)),
     CASE WHEN :settled THEN tstzmultirange(tstzrange(:since, :until)) ELSE '{}' END)
@@ -220,29 +221,26 @@ async def renew_lease(session: AsyncSession, lease: Lease) -> None:
         raise LeaseLost(f"{lease.key}: another worker holds the lease")
 
 
-async def advance(session: AsyncSession, lease: Lease, position: Position) -> None:
+async def advance(driver: Driver, lease: Lease, position: Position) -> None:
     """Move the position from where we saw it. Raises LeaseLost if it is no longer there, or the lease not ours."""
-    connection = await session.connection()
-    _hold(lease, await connection.exec_driver_sql(_ADVANCE, _moved(lease, position)))
+    _hold(lease, await driver.execute(_ADVANCE, *_moved(lease, position)))
 
 
 async def advance_walk(
-    session: AsyncSession, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool, settled: bool
+    driver: Driver, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool, settled: bool
 ) -> None:
     """Do what `advance` and then `keep_walk` does."""
-    connection = await session.connection()
     values = (*_moved(lease, position), *_of_walk(walk, complete=complete))
-    _hold(lease, await connection.exec_driver_sql(_ADVANCE_WALK, values))
+    _hold(lease, await driver.execute(_ADVANCE_WALK, *values))
     if complete:
-        await _complete(session, lease.key, walk, settled=settled)
+        await _complete(driver, lease.key, walk, settled=settled)
 
 
-async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool, settled: bool) -> None:
+async def keep_walk(driver: Driver, key: SliceKey, walk: OpenWalk, *, complete: bool, settled: bool) -> None:
     """Write down how far a walk has come; a complete one supersedes the earlier ones and counts as coverage."""
-    connection = await session.connection()
-    await connection.exec_driver_sql(_KEEP_WALK, (*key.columns().values(), *_of_walk(walk, complete=complete)))
+    await driver.execute(_KEEP_WALK, *key.columns().values(), *_of_walk(walk, complete=complete))
     if complete:
-        await _complete(session, key, walk, settled=settled)
+        await _complete(driver, key, walk, settled=settled)
 
 
 def _moved(lease: Lease, position: Position) -> tuple[object, ...]:
@@ -255,20 +253,20 @@ def _of_walk(walk: OpenWalk, *, complete: bool) -> tuple[object, ...]:
     return (walk.id, window, walk.started_at, *counted, complete)
 
 
-def _hold(lease: Lease, moved: CursorResult[Any]) -> None:
-    if moved.rowcount != 1:
+def _hold(lease: Lease, done: str) -> None:
+    if not done.endswith(" 1"):  # rows, after the name of the command
         raise LeaseLost(f"{lease.key}: the position was moved by another worker")
 
 
-async def _complete(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, settled: bool) -> None:
+async def _complete(driver: Driver, key: SliceKey, walk: OpenWalk, *, settled: bool) -> None:
     since, until = walk.window or (None, None)
-    values = {**key.columns(), "since": since, "until": until, "id": walk.id}
+    values = {**key.columns(), "since": since, "until": until, "id": walk.id, "settled": settled}
     if walk.window is None:
-        await session.execute(_SUPERSEDE_SNAPSHOT, values)
+        await _SUPERSEDE_SNAPSHOT.execute(driver, values)
     else:
         # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
-        await session.execute(_COVER, {**values, "settled": settled})
-        await session.execute(_SUPERSEDE, values)
+        await _COVER.execute(driver, values)
+        await _SUPERSEDE.execute(driver, values)
 
 
 async def earlier_walk(session: AsyncSession, key: SliceKey, window: Window | None) -> EarlierWalk | None:
