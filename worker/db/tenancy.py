@@ -53,7 +53,7 @@ async def tenant_transaction(
 
 @asynccontextmanager
 async def tenant_commit(
-    sessions: Sessions, organization_id: OrganizationId, *, statement_timeout: timedelta = STATEMENT_TIMEOUT
+    sessions: Sessions, organization_id: OrganizationId | UUID, *, statement_timeout: timedelta = STATEMENT_TIMEOUT
 ) -> AsyncIterator[Driver]:
     """The same, on the driver's own connection: for the pages of a run, whose commits are what a worker does most.
 
