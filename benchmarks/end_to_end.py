@@ -1,8 +1,9 @@
 """From a marketplace's pages to rows in PostgreSQL: the collector beside dlt and Singer, and beside its own halves.
 
-`python -m benchmarks.end_to_end [--json] [--rounds=5]`. All read the same pages of the same server, packed and not, and
-write to the same PostgreSQL; what arrived is counted and added up. The collector is a worker that is started when the
-requests are written down and enqueued; the clock stops when it has done them.
+`python -m benchmarks.end_to_end [--json] [--rounds N] [--server pglz|lz4]`. All read the same pages of the same server,
+packed and not, and write to the same PostgreSQL: the embedded one, which has pglz only, and one with lz4, which is what
+we recommend and every distribution has. What arrived is counted and added up. The collector is a worker that is started
+when the requests are written down and enqueued; the clock stops when it has done them.
 
 The others get fewer pages, so rates are compared: of everything but start-up, which is what a run of one page of each
 seller takes. Figures "with start-up" are of as many pages as the collector gets, at the rate that was measured.
@@ -10,6 +11,7 @@ seller takes. Figures "with start-up" are of as many pages as the collector gets
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import statistics
 import sys
@@ -30,10 +32,11 @@ from benchmarks.collecting import Collector, collecting
 from benchmarks.contest import AGAIN, Contestant, Outcome, contest, machine
 from benchmarks.figures import Figure, show
 from benchmarks.ground import Ground, make_ground
+from benchmarks.lz4 import make_lz4_ground
 from benchmarks.server import RECORDS, SELLERS, Site, serving
 
 ROUNDS = 5
-PAGES = 20  # of each seller, for the collector and its halves
+PAGES = 40  # of each seller, for the collector and its halves
 PEERS_PAGES = 4  # of each seller, for the others
 _START_ROUNDS = 2  # of the runs of one page
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
@@ -186,7 +189,7 @@ def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Fig
         yield Figure(name=f"{of}: {half}", unit="records/s", rounds=rates.of(half))
 
 
-async def measure(ground: Ground, site: Site, *, rounds: int) -> list[Figure]:
+async def measure(ground: Ground, site: Site, server: str, *, rounds: int) -> list[Figure]:
     database = urlsplit(ground.servers.url("postgres"))._replace(path=f"/{_PEERS_DATABASE}").geturl()
     found: list[Figure] = []
     async with collecting(ground, site) as ours:
@@ -198,26 +201,36 @@ async def measure(ground: Ground, site: Site, *, rounds: int) -> list[Figure]:
         started = await contest(benches["gzip"].all(pages=1, peers_pages=1), rounds=_START_ROUNDS)
         start = {name: statistics.median(took) for name, took in started.seconds.items() if not name.endswith(AGAIN)}
         found += [
-            Figure(name=f"start-up and one page: {name}", unit="s", rounds=started.seconds[name]) for name in start
+            Figure(name=f"{server}, start-up and one page: {name}", unit="s", rounds=started.seconds[name])
+            for name in start
         ]
         for of, bench in benches.items():
             contestants = [*bench.all(pages=PAGES, peers_pages=PEERS_PAGES), *bench.halves(PAGES)]
-            found += figures(Rates(await contest(contestants, rounds=rounds), start), of, bench.others)
+            rates = Rates(await contest(contestants, rounds=rounds), start)
+            found += figures(rates, f"{server}, {of}", bench.others)
     return found
 
 
-def main() -> None:
-    rounds = next((int(word.partition("=")[2]) for word in sys.argv if word.startswith("--rounds=")), ROUNDS)
+def main() -> int:
+    servers = {"pglz": make_ground, "lz4": make_lz4_ground}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="that count; one more warms up")
+    parser.add_argument("--server", choices=servers, action="append", help="only this one")
+    options = parser.parse_args()
     peers.prepare()
-    home = Path(tempfile.mkdtemp(prefix="collector-benchmark-pages-"))
-    try:
-        with make_ground() as ground, serving(home, pages=PAGES) as site:
-            sys.stderr.write(f"{machine()}; pages from {site.program}\n")
-            found = uvloop.run(measure(ground, site, rounds=rounds))
-    finally:
-        shutil.rmtree(home)
-    show(found, as_json="--json" in sys.argv)
+    found = []
+    for server in options.server or servers:
+        home = Path(tempfile.mkdtemp(prefix="collector-benchmark-pages-"))
+        try:
+            with servers[server]() as ground, serving(home, pages=PAGES) as site:
+                sys.stderr.write(f"{machine()}; {server}; pages from {site.program}\n")
+                found += uvloop.run(measure(ground, site, server, rounds=options.rounds))
+        finally:
+            shutil.rmtree(home)
+    show(found, as_json=options.json)
+    return 0 if all(figure.met for figure in found) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,7 +22,8 @@ import pytest
 from sqlalchemy import text
 
 from collectors.registry import STREAMS
-from collectors.stream import ListedBy, Stream
+from collectors.stream import ListedBy, Stream, Window, Windows
+from collectors.windows import days, missing
 from sandbox.clock import Clock
 from sandbox.server import Play, Sandbox
 from tests.servers import Database
@@ -256,6 +257,21 @@ def stage_settings(box: Sandbox, database: Database, redis_url: str, *, rate_sca
 def reports(marketplace: str) -> set[str]:
     """Return the streams that are reports: each of their runs ends by waiting, and they bring files."""
     return {name for name, stream in STREAMS[marketplace].items() if stream.paging.startswith("report")}
+
+
+def silent(marketplace: str) -> set[str]:
+    """Return the streams that have nothing to ask for at this hour, however much is missing.
+
+    Ozon tells of a product's advertising on a day until the next day is over: around midnight in Moscow the last one
+    cannot safely be asked for any more, and the new one not yet.
+    """
+    now = datetime.now(UTC)
+    ever = [Window(now - days(30), now)]
+    return {
+        name
+        for name, stream in STREAMS[marketplace].items()
+        if isinstance(stream.progress, Windows) and not missing(stream.progress, ever, now)
+    }
 
 
 def every_stream(marketplace: str) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Cursor, Mark, Page, Stream, Window, Windows
 from collectors.windows import settled
+from worker.db.driver import Driver
 from worker.db.payloads import PageRow, Written, insert_pages, page_row
 from worker.db.position import OpenWalk, Position, Trail
 from worker.db.progress import Lease, advance, advance_walk
@@ -70,23 +70,23 @@ class Batch:
         walk = msgspec.structs.replace(walk, pages=walk.pages + 1, skipped=walk.skipped + 1)
         self.move(msgspec.structs.replace(self.position, cursor=dict(cursor), walk=walk))
 
-    async def write(self, session: AsyncSession, lease: Lease, *, careful: bool = True) -> Written:
+    async def write(self, driver: Driver, lease: Lease, *, careful: bool = True) -> Written:
         """Write pages, walk, coverage and position down, together. Raises LeaseLost.
 
         `careful` as `insert_pages` has it.
         """
         key, walk = lease.key, self.ended or self.position.walk
         # The pages first: a large file takes a while, in which the heartbeat must find the slice's row unlocked.
-        written = await insert_pages(session, key, self.rows, walk, careful=careful)
+        written = await insert_pages(driver, key, self.rows, walk, careful=careful)
         if walk is None:
-            await advance(session, lease, self.position)
+            await advance(driver, lease, self.position)
         else:
-            await advance_walk(session, lease, self.position, walk, complete=self.completes)
+            await advance_walk(driver, lease, self.position, walk, complete=self.completes)
             if self.completes:
                 settled, since = self._is_settled(walk), lease.position.current_since
-                await supersede(session, key, walk, settled=settled, current_since=since)
+                await supersede(driver, key, walk, settled=settled, current_since=since)
                 if walk.window is not None:
-                    await mark_collected(session, key, walk.window)
+                    await mark_collected(driver, key, walk.window)
         return written
 
     def clear(self) -> None:

@@ -26,7 +26,7 @@ from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, wanted_from
 from worker.db.quarantine import Refused, set_aside
 from worker.db.superseding import earlier_walk
-from worker.db.tenancy import retry_conflicts, tenant_transaction
+from worker.db.tenancy import retry_conflicts, tenant_commit, tenant_transaction
 from worker.resources import Resources
 from worker.walks import ALARMING, asked, halves, is_endless, resumable
 
@@ -244,9 +244,9 @@ class Keeping:
         raise AssertionError("the careful way either returns or raises")
 
     async def _transaction(self, *, careful: bool) -> Written:
-        async with tenant_transaction(
+        async with tenant_commit(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
-        ) as session:
-            written = await self._batch.write(session, self._lease, careful=careful)
-            await set_aside(session, self._lease.key, self._tally.refused)
+        ) as driver:
+            written = await self._batch.write(driver, self._lease, careful=careful)
+            await set_aside(driver, self._lease.key, self._tally.refused)
         return written

@@ -23,6 +23,7 @@ from collectors.registry import STREAMS
 from collectors.stream import Stream
 from worker import keys, schedule
 from worker.clock import Clock
+from worker.db.driver import sqlstate
 from worker.db.engine import UnsafeRole, make_engine, make_sessions, refuse_unsafe_role
 from worker.db.migrate import NotMigrated, require_current
 from worker.db.slow import log_slow_queries
@@ -208,8 +209,7 @@ async def _refuse_unfit(engine: AsyncEngine) -> None:
 
 def _may_come_up(error: BaseException) -> bool:
     """Whether waiting may help: not against a wrong password (28…) or a database that does not exist (3D000)."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return isinstance(error, OSError | DBAPIError) and not state.startswith(("28", "3D000"))
+    return isinstance(error, OSError | DBAPIError) and not sqlstate(error).startswith(("28", "3D000"))
 
 
 async def _warn_of_eviction(redis: ArqRedis) -> None:

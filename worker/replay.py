@@ -16,6 +16,7 @@ from collectors.refusals import judge_status
 from collectors.stream import Answer, Mark, Page, Request, Skip, Stream, Walk, Window
 from worker.batch import Batch
 from worker.db.administration import NotPossible
+from worker.db.driver import driver_of
 from worker.db.endings import sayable
 from worker.db.ids import read_ids
 from worker.db.position import Position, decode
@@ -63,7 +64,7 @@ async def replay(
     under_way = batch.position.walk
     if under_way is not None and not resumable(stream, under_way, lease.taken_at):
         _refuse_old(under_way.started_at)
-    await batch.write(session, lease)
+    await batch.write(await driver_of(session), lease)
     await mark_replayed(session, quarantined_id, lease)
     return key, step
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlsplit
 
 from collectors.envelope import Envelope
 from collectors.errors import Malformed
 from collectors.paging import get, post
-from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, report
-from collectors.stream import Answer, Pages, Request, Stream, Windows
+from collectors.reports import Failed, NothingToTell, Ready, State, TooLarge, Working, link_to, report
+from collectors.stream import Answer, Pages, Stream, Windows
 from collectors.windows import MOSCOW, days, hours, minutes, seconds
 from collectors.yandex_market.api import PARTNER, YANDEX_MARKET, quota
 from collectors.yandex_market.paging import moscow_day
@@ -17,21 +16,6 @@ from collectors.yandex_market.paging import moscow_day
 _REPORT = Envelope(
     status=("result.status", str), sub_status=("result.subStatus", str | None), file=("result.file", str | None)
 )
-
-
-def _download(link: str, answer: Answer) -> Request:
-    try:
-        parts = urlsplit(link)
-    except ValueError as error:
-        raise Malformed(f"the link to the file cannot be read: {error}", answer) from error
-    return Request(
-        method="GET",
-        host=parts.netloc,
-        path=parts.path,
-        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-        buckets=(),
-        signed=False,
-    )
 
 
 def report_state(answer: Answer) -> State:
@@ -47,7 +31,7 @@ def report_state(answer: Answer) -> State:
         case "FAILED", reason:
             return Failed(str(reason or "no reason given"))
         case "DONE", _ if read["file"]:
-            return Ready(_download(str(read["file"]), answer))
+            return Ready(link_to(str(read["file"]), answer))
     raise Malformed(f"a report's state that we do not know: {read.values}", answer)
 
 

@@ -19,7 +19,7 @@ from worker.db.administration import resume_account
 from worker.jobs import collect_slice
 from worker.resources import Resources
 
-STREAMS = ("perf_campaigns", "perf_daily", "perf_expense", "perf_sku")
+STREAMS = ("perf_campaigns", "perf_daily", "perf_expense")  # that have something to ask for at any hour
 TOKENS = "ozon/perf_token"
 
 

@@ -5,8 +5,10 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
+from asyncpg.connection import LoggedQuery
 from sqlalchemy import event, text
 
 from collectors.registry import STREAMS
@@ -15,6 +17,7 @@ from tests.stage import Account, Stage, run_all
 from worker import schedule
 from worker.clock import Clock
 from worker.collect import collect
+from worker.db.driver import Driver
 from worker.db.progress import LeaseLost, take_lease
 from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
@@ -189,11 +192,21 @@ async def test_the_number_of_statements_does_not_grow_with_the_pages(
         engine = resources.sessions.kw["bind"].sync_engine
         statements: list[str] = []
         event.listen(engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))  # its SQL
+        event.listen(engine, "connect", lambda made, _: made.run_async(partial(_listen, statements)))
+        await resources.engine.dispose()  # the connections that nobody listens to
         await run_all(resources, prices, stream)
     pages = await stage.value("SELECT count(*) FROM raw.payload")
     assert pages >= 5
     assert sum("INSERT INTO raw.payload" in statement for statement in statements) == 1
     assert len(statements) <= 30, f"{len(statements)} statements for {pages} pages"
+
+
+async def _listen(statements: list[str], driver: Driver) -> None:
+    def listened(query: LoggedQuery) -> None:
+        if query.query not in {"BEGIN;", "COMMIT;"}:  # of SQLAlchemy's transactions too
+            statements.append(query.query)
+
+    driver.add_query_logger(listened)
 
 
 async def test_a_deadlock_is_retried_and_nothing_is_doubled(stage: Stage, prices: Account) -> None:

@@ -7,35 +7,21 @@ import dataclasses
 import hashlib
 import os
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
+from tests.acceptance.bronze import add_account
 from tests.acceptance.commands import Collector, refused
 from tests.servers import Database
 from tests.unit.collectors.scripted import answer_of
 from worker.db.engine import make_engine, make_sessions
 from worker.db.position import Position
-from worker.db.progress import AccountId, SliceKey
+from worker.db.progress import SliceKey
 from worker.db.quarantine import Refused, set_aside
-from worker.db.tenancy import OrganizationId, tenant_transaction
+from worker.db.tenancy import tenant_commit
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 BODY = b'{"odd": "\xd0\xb4\xd0\xb0",\n "\x1b[2J": 1}'
-
-
-def add_account(collector: Collector, organization: str, marketplace: str) -> SliceKey:
-    organization_id = collector("org", "add", organization).out.strip()
-    said = collector(
-        "account", "add", "--org", organization, "--marketplace", marketplace, "--name", "shop",
-        "--external-id", "1", "--secret-ref", "env:A",
-    )  # fmt: skip
-    return SliceKey(
-        organization_id=OrganizationId(UUID(organization_id)),
-        account_id=AccountId(UUID(said.out.strip())),
-        marketplace=marketplace,
-        stream="orders" if marketplace == "wildberries" else "fbs_postings",
-    )
 
 
 def quarantine(database: Database, key: SliceKey, body: bytes = BODY) -> None:
@@ -47,8 +33,8 @@ def quarantine(database: Database, key: SliceKey, body: bytes = BODY) -> None:
         one = Refused(
             answer=answer, sha256=hashlib.sha256(body).digest(), reason="the envelope moved", position=Position(pages=7)
         )
-        async with tenant_transaction(make_sessions(engine), key.organization_id) as session:
-            await set_aside(session, key, [one])
+        async with tenant_commit(make_sessions(engine), key.organization_id) as driver:
+            await set_aside(driver, key, [one])
 
     asyncio.run(write())
 
@@ -56,7 +42,10 @@ def quarantine(database: Database, key: SliceKey, body: bytes = BODY) -> None:
 @pytest.fixture
 def key(ready: Collector, database: Database) -> SliceKey:
     """A slice with one refused answer, and another tenant's with one, too."""
-    keys = add_account(ready, "Sunrise", "wildberries"), add_account(ready, "Northern", "ozon")
+    keys = (
+        add_account(ready, "Sunrise", "wildberries", "orders"),
+        add_account(ready, "Northern", "ozon", "fbs_postings"),
+    )
     for of_one in keys:
         quarantine(database, of_one)
     return keys[0]

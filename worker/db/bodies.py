@@ -16,7 +16,6 @@ import msgspec
 A_FILE = "a file"  # the reason of bytes that are no page
 
 _PIECE = 64 << 10
-_UTF8 = codecs.getincrementaldecoder("utf-8")
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -56,7 +55,7 @@ def unreadable(body: bytes) -> str | None:
 
 def _check_utf8(body: bytes) -> None:
     """Raise UnicodeDecodeError unless it is. In pieces: as one text a body takes up to four times its size."""
-    decoder, view = _UTF8(), memoryview(body)
-    for start in range(0, len(body), _PIECE):
-        decoder.decode(view[start : start + _PIECE])
-    decoder.decode(b"", final=True)
+    view, at = memoryview(body), 0
+    while at < len(body):
+        _, read = codecs.utf_8_decode(view[at : at + _PIECE], "strict", at + _PIECE >= len(body))
+        at += read  # a character that the piece cuts in two is for the next one

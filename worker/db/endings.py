@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from worker.db.accounts import pause_account
+from worker.db.driver import driver_of
 from worker.db.models import Run
 from worker.db.progress import Lease
 from worker.db.quarantine import Refused, set_aside
@@ -138,7 +139,8 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
     if given_back.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
         return False
     await session.execute(insert(Run).values(_run(lease, ending, record)))
-    await set_aside(session, key, record.refused)
+    if record.refused:
+        await set_aside(await driver_of(session), key, record.refused)
     if ending.pause_account:
         await pause_account(session, key, ending.error or ending.outcome)
     if ending.closes_requests or gives_up or ending.state != "active":

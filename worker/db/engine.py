@@ -118,6 +118,11 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
 
 
+def engine_of(sessions: Sessions) -> AsyncEngine:
+    engine: AsyncEngine = sessions.kw["bind"]
+    return engine
+
+
 # A session that was opened by one role and became another can go back, so both are looked at.
 _STRONGER_ROLES = text("""
 WITH payload AS (

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from worker.db.driver import sqlstate
 from worker.db.engine import Sessions
 from worker.db.tenancy import system_transaction
 
@@ -147,10 +148,10 @@ def month_after(moment: datetime, offset: int) -> date:
 
 
 def lock_was_not_to_be_had(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+    return sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 def _misses_partition(error: DBAPIError) -> bool:
     # 23514 is every check's, and the text is in the server's language; but a check has a name.
-    cause = getattr(error.orig, "__cause__", None)
-    return getattr(error.orig, "sqlstate", None) == "23514" and getattr(cause, "constraint_name", None) is None
+    causes = error.orig, getattr(error.orig, "__cause__", None)  # the driver's is either of them
+    return sqlstate(error) == "23514" and not any(getattr(cause, "constraint_name", None) for cause in causes)

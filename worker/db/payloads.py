@@ -6,25 +6,24 @@ share a `parts_id`, are numbered by `part`, and each has the `sha256` of the who
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from uuid_utils.compat import uuid7
 
 from collectors.stream import Page, Spooled
 from worker.db.bodies import A_FILE, stored
+from worker.db.driver import Driver, sqlstate, statement
+from worker.db.partitions import from_month
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import SliceKey
 
@@ -85,10 +84,6 @@ class _Row(NamedTuple):
     same_as: UUID | None = None
     same_as_fetched_at: datetime | None = None
 
-    @property
-    def size(self) -> int:
-        return len(self.payload or self.body or b"")
-
 
 _TYPES = (
     *("uuid", "timestamptz", "integer", "json", "smallint", "text", "text", "bytea", "integer"),
@@ -98,36 +93,25 @@ _TYPES = (
 _COLUMNS = ", ".join((*_SHARED, *_Row._fields))
 _PLACES = [f"${number}" for number in range(1, len(_SHARED) + len(_TYPES) + 1)]
 
-# One row, again and again: the driver sends the next one while the server compresses this one.
 _INSERT = f"INSERT INTO raw.payload ({_COLUMNS}) VALUES ({', '.join(_PLACES)})"
 
-
-@functools.cache
-def _insert_arrays(varied: tuple[bool, ...]) -> str:
-    """Return the statement for many rows at once. A column that is the same in all of them is not an array.
-
-    Small rows cost half as much as one by one; but an array of large ones is copied as a whole, twice.
-    """
-    own = list(zip(_Row._fields, _PLACES[len(_SHARED) :], _TYPES, varied, strict=True))
-    values = [name if varies else f"{place}::{kind}" for name, place, kind, varies in own]
-    arrays = ", ".join(f"{place}::{kind}[]" for _, place, kind, varies in own if varies)
-    names = ", ".join(name for name, *_, varies in own if varies)
-    return f"""
+_OWN = ", ".join(f"{place}::{kind}[]" for place, kind in zip(_PLACES[len(_SHARED) :], _TYPES, strict=True))
+_INSERT_ARRAYS = f"""
 INSERT INTO raw.payload ({_COLUMNS})
-SELECT {", ".join((*_PLACES[: len(_SHARED)], *values))} FROM unnest({arrays}) own ({names})
+SELECT {", ".join(_PLACES[: len(_SHARED)])}, own.* FROM unnest({_OWN}) own ({", ".join(_Row._fields)})
 """
 
-
 _SMALL = 32 << 10  # bytes of a body
+_TOGETHER = 32  # small rows in a statement's arrays
 
-_EARLIER_PAGES = text("""
+_EARLIER_PAGES = """
 SELECT page_number, part, parts_id IS NOT NULL AS in_parts, sha256,
     coalesce(same_as, id) AS id, coalesce(same_as_fetched_at, fetched_at) AS fetched_at
 FROM raw.payload
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id AND stream = :stream
-  AND fetched_at >= :since AND fetched_at < :until
+  AND fetched_at >= {month} AND fetched_at >= :since AND fetched_at < :until
   AND walk_id = :walk_id AND page_number BETWEEN :first AND :last
-""")
+"""
 
 
 class _Twin(NamedTuple):
@@ -151,7 +135,7 @@ class Written:
 
 
 async def insert_pages(
-    session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None, *, careful: bool = True
+    driver: Driver, key: SliceKey, rows: Sequence[PageRow], walk: OpenWalk | None, *, careful: bool = True
 ) -> Written:
     """Insert the pages, in a number of statements that does not grow with them.
 
@@ -163,9 +147,10 @@ async def insert_pages(
     written = Written(bytes=sum(row.page.answer.size for row in rows))
     if not rows:
         return written
-    twins = await _twins(session, key, rows, walk.earlier) if walk and walk.earlier else {}
-    insert = _Insert(await session.connection(), _shared(key, walk))
-    await insert.at_once([_pointer(_row(row), twin) for row in rows for twin in twins.get(row.id, ())])
+    twins = await _twins(driver, key, rows, walk.earlier) if walk and walk.earlier else {}
+    insert = _Insert(driver, _shared(key, walk))
+    if twins:
+        await insert.many_small(_pointer(_row(row), twin) for row in rows for twin in twins.get(row.id, ()))
     whole = []
     for row in rows:
         if row.id in twins:
@@ -177,43 +162,47 @@ async def insert_pages(
             whole.append(row)
         else:
             written.rows += await _insert_parts(insert, _row(row), row.page.answer.spool)
-    await (_insert_carefully(insert, whole) if careful else insert.rows([_whole(row) for row in whole]))
+    await (_insert_carefully(insert, whole) if careful else insert.whole(whole))
     written.rows += len(whole) + written.same_as
     return written
 
 
 @dataclass(frozen=True)
 class _Insert:
-    """The ways into the table, for rows of one place."""
+    """The ways into the table, for rows of one place.
 
-    connection: AsyncConnection
+    The driver asks for the next row while the server still compresses the last one: whoever gives them one by one has
+    them checked in that time.
+    """
+
+    driver: Driver
     shared: tuple[object, ...]
 
-    async def rows(self, rows: Sequence[_Row]) -> None:
-        await self.at_once([row for row in rows if row.size <= _SMALL])
-        await self.one_by_one([row for row in rows if row.size > _SMALL])
-
-    async def at_once(self, rows: Sequence[_Row]) -> None:
-        if len(rows) < 2:
-            await self.one_by_one(rows)
-            return
-        columns = list(zip(*rows, strict=True))
-        varied = tuple(column.count(column[0]) < len(column) for column in columns)
-        own = (column if varies else column[0] for column, varies in zip(columns, varied, strict=True))
-        await self.connection.exec_driver_sql(_insert_arrays(varied), (*self.shared, *own))
-
-    async def one_by_one(self, rows: Sequence[_Row]) -> None:
+    async def whole(self, rows: Sequence[PageRow]) -> None:
+        small = [row for row in rows if row.page.answer.size <= _SMALL]
+        if len(small) > 1:
+            await self.many_small(map(_whole, small))
+            rows = [row for row in rows if row.page.answer.size > _SMALL]
         if len(rows) == 1:
-            await self.connection.exec_driver_sql(_INSERT, (*self.shared, *rows[0]))
+            await self.one(_whole(rows[0]))
         elif rows:
-            await self.connection.exec_driver_sql(_INSERT, [(*self.shared, *row) for row in rows])
+            await self.driver.executemany(_INSERT, ((*self.shared, *_whole(row)) for row in rows))
+
+    async def many_small(self, rows: Iterable[_Row]) -> None:
+        """Insert them as arrays: half the cost of one by one, but an array of large rows would be copied twice."""
+        rows = iter(rows)
+        batches = iter(lambda: list(islice(rows, _TOGETHER)), [])
+        await self.driver.executemany(_INSERT_ARRAYS, ((*self.shared, *zip(*batch, strict=True)) for batch in batches))
+
+    async def one(self, row: _Row) -> None:
+        await self.driver.execute(_INSERT, *self.shared, *row)
 
 
 async def _insert_carefully(insert: _Insert, rows: Sequence[PageRow]) -> None:
     try:
-        async with insert.connection.begin_nested():
-            await insert.rows([_whole(row) for row in rows])
-    except DBAPIError as error:
+        async with insert.driver.transaction():  # a savepoint
+            await insert.whole(rows)
+    except asyncpg.PostgresError as error:
         if not is_bad_value(error):
             raise
         for row in rows:
@@ -224,7 +213,7 @@ async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> int:
     number = 0
     async with aclosing(spool.parts()) as parts:
         async for part in parts:
-            await insert.one_by_one([_part(row, number)._replace(body=part, body_reason=A_FILE)])
+            await insert.one(_part(row, number)._replace(body=part, body_reason=A_FILE))
             number += 1
     return number
 
@@ -232,27 +221,28 @@ async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> int:
 async def _insert_alone(insert: _Insert, row: PageRow) -> None:
     values = _whole(row)
     try:
-        async with insert.connection.begin_nested():
-            await insert.one_by_one([values])
-    except DBAPIError as error:
+        async with insert.driver.transaction():
+            await insert.one(values)
+    except asyncpg.PostgresError as error:
         if not is_bad_value(error):
             raise
         reason = "PostgreSQL does not read it as JSON"
-        await insert.one_by_one([values._replace(payload=None, body=row.page.answer.body, body_reason=reason)])
+        await insert.one(values._replace(payload=None, body=row.page.answer.body, body_reason=reason))
 
 
 async def _twins(
-    session: AsyncSession, key: SliceKey, rows: Sequence[PageRow], earlier: EarlierWalk
+    driver: Driver, key: SliceKey, rows: Sequence[PageRow], earlier: EarlierWalk
 ) -> dict[UUID, list[_Twin]]:
     """Return, by the row's id, where the earlier walk keeps the same body: in one row, or in each of its parts."""
     fetched = [row.page.answer.fetched_at for row in rows]
     until = max(fetched) if earlier.completed_at is None else min(max(fetched), earlier.completed_at + _CLOCKS_DIFFER)
-    found = await session.execute(
-        _EARLIER_PAGES,
+    since = max(earlier.started_at, _month_start(max(fetched)))
+    found = await statement(from_month(_EARLIER_PAGES, since)).fetch(
+        driver,
         {
             **key.columns(),
             "walk_id": earlier.id,
-            "since": max(earlier.started_at, _month_start(max(fetched))),
+            "since": since,
             "until": until,
             "first": min(row.page_number for row in rows),
             "last": max(row.page_number for row in rows),
@@ -260,7 +250,8 @@ async def _twins(
     )
     kept = defaultdict[tuple[int, bytes], list[_Twin]](list)
     for page in found:
-        kept[page.page_number, page.sha256].append(_Twin(page.id, page.fetched_at, page.part, page.in_parts))
+        twin = _Twin(page["id"], page["fetched_at"], page["part"], page["in_parts"])
+        kept[page["page_number"], page["sha256"]].append(twin)
     twins = {row.id: kept[row.page_number, row.sha256] for row in rows}
     return {
         row.id: twins[row.id]
@@ -310,6 +301,6 @@ def _month_start(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def is_bad_value(error: DBAPIError) -> bool:
+def is_bad_value(error: BaseException) -> bool:
     """Tell whether PostgreSQL refused a value, and would take the rows beside it."""
-    return (getattr(error.orig, "sqlstate", None) or "").startswith(_BAD_VALUE)
+    return sqlstate(error).startswith(_BAD_VALUE)

@@ -12,9 +12,10 @@ from typing import Any, NewType
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import CursorResult, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from worker.db.driver import Driver
 from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.tenancy import OrganizationId
 
@@ -174,25 +175,20 @@ async def renew_lease(session: AsyncSession, lease: Lease) -> None:
         raise LeaseLost(f"{lease.key}: another worker holds the lease")
 
 
-async def advance(session: AsyncSession, lease: Lease, position: Position) -> None:
+async def advance(driver: Driver, lease: Lease, position: Position) -> None:
     """Move the position from where we saw it. Raises LeaseLost if it is no longer there, or the lease not ours."""
-    connection = await session.connection()
-    _hold(lease, await connection.exec_driver_sql(_ADVANCE, _moved(lease, position)))
+    _hold(lease, await driver.execute(_ADVANCE, *_moved(lease, position)))
 
 
-async def advance_walk(
-    session: AsyncSession, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool
-) -> None:
+async def advance_walk(driver: Driver, lease: Lease, position: Position, walk: OpenWalk, *, complete: bool) -> None:
     """Do what `advance` and then `keep_walk` does."""
-    connection = await session.connection()
     values = (*_moved(lease, position), *_of_walk(walk, complete=complete))
-    _hold(lease, await connection.exec_driver_sql(_ADVANCE_WALK, values))
+    _hold(lease, await driver.execute(_ADVANCE_WALK, *values))
 
 
-async def keep_walk(session: AsyncSession, key: SliceKey, walk: OpenWalk, *, complete: bool) -> None:
+async def keep_walk(driver: Driver, key: SliceKey, walk: OpenWalk, *, complete: bool) -> None:
     """Write down how far a walk has come. What a complete one supersedes is `supersede`'s."""
-    connection = await session.connection()
-    await connection.exec_driver_sql(_KEEP_WALK, (*key.columns().values(), *_of_walk(walk, complete=complete)))
+    await driver.execute(_KEEP_WALK, *key.columns().values(), *_of_walk(walk, complete=complete))
 
 
 def _moved(lease: Lease, position: Position) -> tuple[object, ...]:
@@ -205,8 +201,8 @@ def _of_walk(walk: OpenWalk, *, complete: bool) -> tuple[object, ...]:
     return (walk.id, window, walk.started_at, *counted, complete)
 
 
-def _hold(lease: Lease, moved: CursorResult[Any]) -> None:
-    if moved.rowcount != 1:
+def _hold(lease: Lease, done: str) -> None:
+    if not done.endswith(" 1"):  # rows, after the name of the command
         raise LeaseLost(f"{lease.key}: the position was moved by another worker")
 
 

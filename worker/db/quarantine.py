@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Answer
 from worker.db.administration import NotPossible
-from worker.db.models import Quarantined
+from worker.db.driver import Driver, Statement
 from worker.db.position import Position, encode
 from worker.db.progress import AccountId, Lease, SliceKey
 from worker.db.tenancy import OrganizationId
@@ -73,7 +73,7 @@ RETURNING q.id, q.organization_id, q.marketplace_account_id, q.marketplace, q.st
 """)
 
 # One that an administrator has in hand is passed over: that transaction may wait for the slice's row, which is ours.
-_COUNT_AGAIN = text("""
+_COUNT_AGAIN = Statement("""
 UPDATE collect.quarantine
 SET times = times + 1, at = now(), walk_id = :walk_id, walk_started_at = :walk_started_at, page_number = :page_number,
     position = CAST(:position AS json), reason = :reason
@@ -83,6 +83,13 @@ WHERE id = (
       AND stream = :stream AND slice = :slice AND lane = :lane AND replayed_at IS NULL AND dropped_at IS NULL
       AND sha256 = :sha256 AND status = :status AND CAST(request AS text) = :request
     ORDER BY at DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
+""")
+
+_SET_ASIDE = Statement("""
+INSERT INTO collect.quarantine (organization_id, marketplace_account_id, marketplace, stream, slice, lane, walk_id,
+    walk_started_at, page_number, position, request, status, sha256, reason, content_type, body)
+VALUES (:organization_id, :marketplace_account_id, :marketplace, :stream, :slice, :lane, :walk_id,
+    :walk_started_at, :page_number, :position, :request, :status, :sha256, :reason, :content_type, :body)
 """)
 
 # Not what was retired. What is unavailable stays so until it answers. A worker that is at it keeps its lease.
@@ -97,7 +104,7 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 """)
 
 
-async def set_aside(session: AsyncSession, key: SliceKey, refused: Sequence[Refused]) -> None:
+async def set_aside(driver: Driver, key: SliceKey, refused: Sequence[Refused]) -> None:
     """Put answers into quarantine, in the transaction of whoever holds the slice's lease.
 
     One that has come before, to the same request, and waits there is counted, with where the slice stands now.
@@ -114,11 +121,11 @@ async def set_aside(session: AsyncSession, key: SliceKey, refused: Sequence[Refu
             "status": answer.status,
             "sha256": one.sha256,
             "reason": one.reason,
+            "content_type": answer.content_type,
+            "body": answer.body,
         }
-        counted = await session.execute(_COUNT_AGAIN, values)
-        if not counted.rowcount:  # type: ignore[attr-defined]  # an UPDATE has it
-            values |= {"content_type": answer.content_type, "body": answer.body}
-            await session.execute(insert(Quarantined).values(values))
+        if not await _COUNT_AGAIN.execute(driver, values):
+            await _SET_ASIDE.execute(driver, values)
 
 
 async def list_quarantine(

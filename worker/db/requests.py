@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Snapshot, Stream, Window, Windows
 from collectors.windows import horizon, refuse_window
+from worker.db.driver import Driver, Statement
 from worker.db.progress import AccountId, SliceKey
 from worker.db.tenancy import OrganizationId
 
@@ -84,7 +85,7 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
 ORDER BY priority, since
 """)
 
-_COLLECTED = text("""
+_COLLECTED = Statement("""
 UPDATE collect.request
 SET collected = collected + tstzmultirange(tstzrange(:since, :until)),
     done_at = CASE WHEN collected + tstzmultirange(tstzrange(:since, :until)) @> time_window THEN clock_timestamp() END,
@@ -147,9 +148,9 @@ async def asked_gaps(session: AsyncSession, key: SliceKey) -> list[Window]:
     return [Window(row.since, row.until) for row in rows]
 
 
-async def mark_collected(session: AsyncSession, key: SliceKey, window: tuple[datetime, datetime]) -> None:
+async def mark_collected(driver: Driver, key: SliceKey, window: tuple[datetime, datetime]) -> None:
     """Count a complete walk of `window` to the requests that want some of it; close those that have all."""
-    await session.execute(_COLLECTED, {**key.columns(), "since": window[0], "until": window[1]})
+    await _COLLECTED.execute(driver, {**key.columns(), "since": window[0], "until": window[1]})
 
 
 async def close_requests(session: AsyncSession, key: SliceKey, *, outcome: str, before: datetime) -> None:

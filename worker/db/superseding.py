@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from collectors.stream import Snapshot, Stream, Window
+from worker.db.driver import Driver, Statement, statement
 from worker.db.partitions import from_month
 from worker.db.position import EarlierWalk, OpenWalk, decode
 from worker.db.progress import OF_KEY, SliceKey
@@ -46,7 +47,7 @@ WHERE {OF_KEY} AND {_CURRENT} AND started_at >= {{month}}
       AND later.time_window && w.time_window AND (later.started_at, later.id) > (w.started_at, w.id))
 """
 
-_COVER = text("""
+_COVER = Statement("""
 INSERT INTO collect.coverage AS c (organization_id, marketplace_account_id, stream, slice, covered, settled)
 VALUES (:organization_id, :account_id, :stream, :slice, tstzmultirange(tstzrange(:since, :until)),
     CASE WHEN :settled THEN tstzmultirange(tstzrange(:since, :until)) ELSE '{}' END)
@@ -97,21 +98,22 @@ class Lacking(NamedTuple):
 
 
 async def supersede(
-    session: AsyncSession, key: SliceKey, walk: OpenWalk, *, settled: bool, current_since: datetime | None
+    driver: Driver, key: SliceKey, walk: OpenWalk, *, settled: bool, current_since: datetime | None
 ) -> None:
     """Let a walk that was just completed count as coverage, and supersede the earlier ones.
 
     `current_since` is that of the position that the walk's end replaces.
     """
     if walk.window is None:
-        sql = text(from_month(_SUPERSEDE_SNAPSHOT, current_since or EVER))
-        await session.execute(sql, {**key.columns(), "id": walk.id})
+        sql = from_month(_SUPERSEDE_SNAPSHOT, current_since or EVER)
+        await statement(sql).execute(driver, {**key.columns(), "id": walk.id})
         return
     since, until = walk.window
     values = {**key.columns(), "since": since, "until": until, "settled": settled}
     # First the coverage: its row is what makes two lanes that complete a window at once come one after the other.
-    if (await session.execute(_COVER, values)).scalar_one():
-        await session.execute(text(from_month(_SUPERSEDE, since - _ENDS_BEHIND)), values)
+    ((overlaps,),) = await _COVER.fetch(driver, values)
+    if overlaps:
+        await statement(from_month(_SUPERSEDE, since - _ENDS_BEHIND)).execute(driver, values)
 
 
 async def earlier_walk(

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import NewType, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.db.engine import Sessions
+from worker.db.driver import Driver, as_from_sqlalchemy, driver_under, sqlstate
+from worker.db.engine import Sessions, engine_of
 
 OrganizationId = NewType("OrganizationId", UUID)
 
@@ -23,11 +23,9 @@ LOCK_TIMEOUT = timedelta(seconds=5)
 IDLE_TIMEOUT = timedelta(seconds=60)  # nothing slow happens inside a transaction, so whoever idles in one is gone
 
 # One statement, so one round trip; transaction-local, so it also holds behind pgbouncer in transaction mode.
-_ENTER = text(
-    "SELECT set_config('app.organization_id', :organization_id, true), "
-    "set_config('statement_timeout', :statement_timeout, true), "
-    "set_config('lock_timeout', :lock_timeout, true), "
-    "set_config('idle_in_transaction_session_timeout', :idle_timeout, true)"
+_ENTER = (
+    "SELECT set_config('app.organization_id', $1, true), set_config('statement_timeout', $2, true), "
+    "set_config('lock_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $4, true)"
 )
 
 _CONFLICTS = frozenset({"40P01", "40001"})  # deadlock, serialization failure
@@ -48,9 +46,29 @@ async def tenant_transaction(
     Raises ValueError before any SQL when `organization_id` is not a UUID or its text. Afterwards the session refuses to
     be used: without the tenant it would find nothing, and "nothing" looks like an answer.
     """
-    tenant = str(organization_id if isinstance(organization_id, UUID) else _parsed(organization_id))
-    async with _transaction(sessions, tenant, statement_timeout, lock_timeout, idle_timeout) as session:
+    entering = _entering(str(_parsed(organization_id)), statement_timeout, lock_timeout, idle_timeout)
+    async with _transaction(sessions, entering) as session:
         yield session
+
+
+@asynccontextmanager
+async def tenant_commit(
+    sessions: Sessions, organization_id: OrganizationId | UUID, *, statement_timeout: timedelta = STATEMENT_TIMEOUT
+) -> AsyncIterator[Driver]:
+    """The same, on the driver's own connection: for the pages of a run, whose commits are what a worker does most.
+
+    What it raises are SQLAlchemy's errors, as everywhere.
+    """
+    async with engine_of(sessions).connect() as connection:
+        driver = await driver_under(connection)
+        try:
+            with as_from_sqlalchemy():
+                async with driver.transaction():
+                    await driver.execute(_ENTER, *_entering(str(organization_id), statement_timeout))
+                    yield driver
+        finally:
+            if driver.is_closed() or driver.is_in_transaction():  # lost, or cancelled while it was rolled back
+                await connection.invalidate()
 
 
 @asynccontextmanager
@@ -61,7 +79,7 @@ async def system_transaction(
     lock_timeout: timedelta = LOCK_TIMEOUT,
 ) -> AsyncIterator[AsyncSession]:
     """A transaction without a tenant, for the functions that work across tenants. It sees no tenant's rows."""
-    async with _transaction(sessions, "", statement_timeout, lock_timeout) as session:
+    async with _transaction(sessions, _entering("", statement_timeout, lock_timeout)) as session:
         yield session
 
 
@@ -85,27 +103,25 @@ async def retry_conflicts(
 
 
 @asynccontextmanager
-async def _transaction(
-    sessions: Sessions,
+async def _transaction(sessions: Sessions, entering: tuple[str, ...]) -> AsyncIterator[AsyncSession]:
+    async with sessions(autobegin=False) as session, session.begin():
+        await (await session.connection()).exec_driver_sql(_ENTER, entering)
+        with as_from_sqlalchemy():
+            yield session
+
+
+def _entering(
     tenant: str,
     statement_timeout: timedelta,
-    lock_timeout: timedelta,
+    lock_timeout: timedelta = LOCK_TIMEOUT,
     idle_timeout: timedelta = IDLE_TIMEOUT,
-) -> AsyncIterator[AsyncSession]:
-    async with sessions(autobegin=False) as session, session.begin():
-        await session.execute(
-            _ENTER,
-            {
-                "organization_id": tenant,
-                "statement_timeout": _milliseconds(statement_timeout),
-                "lock_timeout": _milliseconds(lock_timeout),
-                "idle_timeout": _milliseconds(idle_timeout),
-            },
-        )
-        yield session
+) -> tuple[str, ...]:
+    return (tenant, *map(_milliseconds, (statement_timeout, lock_timeout, idle_timeout)))
 
 
 def _parsed(organization_id: object) -> UUID:
+    if isinstance(organization_id, UUID):
+        return organization_id
     if not isinstance(organization_id, str):
         raise ValueError(f"an organization id is a UUID, not {type(organization_id).__name__}")  # noqa: TRY004 - one error for every mistaken id
     return UUID(organization_id)
@@ -120,5 +136,5 @@ def _may_pass(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = sqlstate(error)
     return error.connection_invalidated or state in _CONFLICTS | _LOST or state.startswith("08")

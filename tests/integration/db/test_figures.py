@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.db.rows import Tenant, row_of, table_named
 from tests.servers import Database
+from worker.db.driver import driver_under
 from worker.db.engine import Sessions, make_engine, pool_figures
 from worker.db.figures import read_figures
 from worker.db.slow import log_slow_queries
@@ -148,17 +149,20 @@ async def test_a_slow_statement_is_logged_by_its_text_without_its_values(databas
             await connection.execute(
                 text("SELECT  pg_sleep(:nap),\n  CAST(:key AS text)"), {"nap": 0.06, "key": "s3cret"}
             )
+            driver = await driver_under(connection)
+            await driver.execute("SELECT pg_sleep($1)", 0.06)
             await connection.execute(text("SET statement_timeout = 80"))
             with pytest.raises(DBAPIError):
                 await connection.execute(text("SELECT pg_sleep(9)"))
     slow = [event for event in logs if event["event"] == "slow query"]
     assert [event["sql"] for event in slow] == [
         "SELECT pg_sleep($1), CAST($2 AS text)",
+        "SELECT pg_sleep($1)",
         "SELECT pg_sleep(9)",
     ]
-    assert [event["error"] for event in slow] == [None, "QueryCanceledError"]
+    assert [event["error"] for event in slow] == [None, None, "QueryCanceledError"]
     assert slow[0]["seconds"] >= 0.05
-    assert len(noticed) == 2
+    assert len(noticed) == 3
     assert "s3cret" not in str(logs)
 
 

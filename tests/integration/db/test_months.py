@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
+from asyncpg import CheckViolationError
 from sqlalchemy import Connection, event, insert, text
-from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from collectors import registry
@@ -26,7 +26,7 @@ from worker.db.partitions import month_after
 from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.progress import keep_walk
 from worker.db.reconcile import reconcile_account
-from worker.db.tenancy import tenant_transaction
+from worker.db.tenancy import tenant_commit, tenant_transaction
 from worker.schedule import reconcile
 from worker.walks import LONGEST
 
@@ -90,7 +90,7 @@ async def test_no_run_looks_at_months_of_long_ago(stage: Stage, ozon: Account) -
             await run_all(resources, ozon, name)
         await reconcile(resources)
         await run_all(resources, ozon, streams[-1])
-        with looked_at(resources.sessions, "walk") as months:
+        with looked_at(resources.sessions, "walk", "payload") as months:
             for _ in range(2):  # which runs most statements on one connection six times and more
                 await stage.make_due()
                 for name in streams:
@@ -139,9 +139,9 @@ async def test_a_window_of_the_future_waits(stage: Stage, ozon: Account) -> None
         await run_all(resources, ozon, POSTINGS.name)
         assert await stage.value("SELECT max(upper(time_window)) <= now() FROM collect.walk")
         walk = OpenWalk(id=uuid7(), started_at=NOW, window=(later, later + days(1)))
-        async with tenant_transaction(resources.sessions, ozon.organization_id) as session:
-            with pytest.raises(IntegrityError, match="walk_window_is_over"):
-                await keep_walk(session, ozon.key(POSTINGS.name), walk, complete=False)
+        async with tenant_commit(resources.sessions, ozon.organization_id) as driver:
+            with pytest.raises(CheckViolationError, match="walk_window_is_over"):
+                await keep_walk(driver, ozon.key(POSTINGS.name), walk, complete=False)
 
 
 @pytest.mark.usefixtures("months")
