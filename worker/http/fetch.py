@@ -202,7 +202,7 @@ class AccountFetch:
                 came()
                 with self.fetcher.known.trying(task.request.host), metrics.request(*self._of_stream):
                     answer = await self._take(turn, task, proxy)
-                    await self._heed(task, proxy, answer, keys)
+                    await self._heed(turn, task, proxy, answer, keys)
                     if place is not None:
                         await limits.place(self._keyed(place.bucket), place, answer)
         return answer
@@ -213,16 +213,17 @@ class AccountFetch:
         except (NotSent, NoConnection, OtherProxy):  # no connection came up
             turn.unsent()
             raise
-        await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
+        turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
         return answer
 
-    async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
+    async def _heed(self, turn: Turn, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
         """Raise what the answer means, after telling everybody what it says of limits, keys, proxies and the host."""
         try:
             self._judge(answer)
         except TryAgain:
             raise
         except CollectError as error:
+            await turn.charge()
             await task.answered_through(proxy)
             await self._obey(error, keys, task)
             raise

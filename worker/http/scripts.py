@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+import msgspec
 import structlog
-from redis.asyncio import Redis
 
 from collectors.stream import Bucket, Scope
-from worker.http.valkey import microseconds, reached, script
+from worker.http.valkey import Calls, microseconds, reached, script
 
 log = structlog.get_logger(__name__)
 
@@ -79,11 +78,12 @@ class Turned:
 class Scripts:
     """The scripts of one Valkey. `scale` is how many times faster than the vendors' limits."""
 
-    def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
+    def __init__(self, calls: Calls, *, scale: float, keep: Keep | None) -> None:
+        self._calls = calls
         self._scale = scale
         self._keep = keep
         self._take, self._renew, self._settle, self._shut, self._restore, self._place = (
-            redis.register_script(script("bucket") + script(name))
+            calls.script(script("bucket") + script(name))
             for name in ("take", "renew", "settle", "shut", "restore", "place")
         )
 
@@ -98,8 +98,8 @@ class Scripts:
             at=turned.at,
             longest=microseconds(longest),
         )
-        async with reached("the limiter"):
-            said, *told = await self._take(keys=[mark, *names], args=[asked])
+        with reached("the limiter"):
+            said, *told = await self._calls.ask(self._take, keys=[mark, *names], args=[asked])
         if said == Said.LOST:
             await self.bring_back(mark)
             return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
@@ -112,17 +112,16 @@ class Scripts:
             far=_far(turned.keys, booked[1]) if said == Said.GO else {},
         )
 
-    async def renew(self, turned: Turned) -> None:
+    def renew(self, turned: Turned) -> None:
         """Hold the slots of a request that is still under way."""
         asked = self._asked(turned.keys, turned.token_type, id=turned.id)
-        async with reached("the limiter"):
-            await self._renew(keys=_names(turned.keys), args=[asked])
+        self._calls.tell(self._renew, keys=_names(turned.keys), args=[asked])
 
     async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
         """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
         asked = self._asked(turned.keys, turned.token_type, about, id=turned.id, booked=turned.booked, sent=sent)
-        async with reached("the limiter"):
-            noted, expired = await self._settle(keys=_names(turned.keys), args=[asked])
+        with reached("the limiter"):
+            noted, expired = await self._calls.ask(self._settle, keys=_names(turned.keys), args=[asked])
         far = _far(turned.keys, noted)
         if self._keep is not None:
             for _, key in turned.keys:
@@ -133,16 +132,18 @@ class Scripts:
 
     async def shut(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Shut buckets for everybody, because of a refusal."""
-        async with reached("the limiter"):
-            noted = await self._shut(
-                keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
+        with reached("the limiter"):
+            noted = await self._calls.ask(
+                self._shut, keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
             )
         await self.write(_far(keys, noted))
 
     async def place(self, keyed: Keyed, name: str, *, over: bool) -> None:
         """Hold a place on for as long as its bucket says, or give it back."""
-        async with reached("the limiter"):
-            await self._place(keys=_names([keyed]), args=[self._asked([keyed], "", id=name, over=over)])
+        with reached("the limiter"):
+            await self._calls.ask(
+                self._place, keys=_names([keyed]), args=[self._asked([keyed], "", id=name, over=over)]
+            )
 
     async def bring_back(self, mark: str) -> None:
         """Put the waits of one marketplace back into Valkey, if it has lost them. Raises PutOff."""
@@ -150,8 +151,8 @@ class Scripts:
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
         asked = self._asked((), "", opens=opens, used=mark in kept)
-        async with reached("the limiter"):
-            lost = await self._restore(keys=[mark, *waits], args=[asked])
+        with reached("the limiter"):
+            lost = await self._calls.ask(self._restore, keys=[mark, *waits], args=[asked])
         if lost:
             marketplace = mark.partition("{")[2].rstrip("}")
             log.warning("Redis had lost what the limits count", marketplace=marketplace, waits_put_back=len(waits))
@@ -178,7 +179,7 @@ class Scripts:
             "remembered": microseconds(LONGEST),
             "recovery": max(1, microseconds(_RECOVERY / self._scale)),
         }
-        return json.dumps({"buckets": buckets, **constants, **more})
+        return msgspec.json.encode({"buckets": buckets, **constants, **more}).decode()
 
     def _described(self, bucket: Bucket, token_type: str) -> dict[str, int | bool]:
         rate = bucket.rate_for(token_type)
