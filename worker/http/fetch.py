@@ -256,13 +256,14 @@ class AccountFetch:
         self.requests += 1
         if proxy is not None:
             self.used.add(proxy.name)
-        sending = self.fetcher.pools.client(proxy).stream(
+        sending = self.fetcher.pools.stream(
+            proxy,
             request.method,
             task.target.url,
-            params=request.query or None,
+            params=request.query,
             headers=task.target.headers,
             content=task.target.content,
-            extensions={"trace": attempt.trace},
+            trace=attempt.trace,
         )
         async with attempt.watched(), sending as response:
             attempt.has_answered = True
