@@ -26,7 +26,7 @@ _CONNECTIONS = 6
 _DIRECT_CONNECTIONS = 20  # all accounts without a proxy share it
 # Below the 60-75 s after which proxies and load balancers drop an idle connection.
 _KEEPALIVE_SECONDS = 40.0
-_TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0).as_dict()
+_TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=10.0, pool=5.0)
 _MAY_HAVE_LOST_A_SLOT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, asyncio.CancelledError)
 
 
@@ -72,7 +72,7 @@ class Pools:
         No redirect is followed, and no cookie kept: one pool serves many accounts. (httpx's client, told to do neither,
         would add 100 us to the 500 of a request.) `trace` as httpcore has it.
         """
-        extensions = {"timeout": _TIMEOUT, "trace": trace}
+        extensions = {"timeout": _TIMEOUT.as_dict(), "trace": trace}
         request = httpx.Request(
             method, url, params=params or None, headers=headers, content=content, extensions=extensions
         )

@@ -6,12 +6,13 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from collectors.stream import Bucket, Scope
+from collectors.stream import Bucket, Rate, Scope
 from worker.http.valkey import Calls, microseconds, reached, script
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,11 @@ class Scripts:
         self._calls = calls
         self._scale = scale
         self._keep = keep
+        self._constants = {
+            "worth": microseconds(WORTH_KEEPING),
+            "remembered": microseconds(LONGEST),
+            "recovery": max(1, microseconds(_RECOVERY / scale)),
+        }
         self._take, self._renew, self._settle, self._shut, self._restore, self._place = (
             calls.script(script("bucket") + script(name))
             for name in ("take", "renew", "settle", "shut", "restore", "place")
@@ -173,26 +179,27 @@ class Scripts:
         **more: str | int | bool | list[str],
     ) -> str:
         """Write down what a script is asked, with the buckets as it reads them."""
-        buckets = [self._described(bucket, token_type) | dict((about or {}).get(key, {})) for bucket, key in keys]
-        constants = {
-            "worth": microseconds(WORTH_KEEPING),
-            "remembered": microseconds(LONGEST),
-            "recovery": max(1, microseconds(_RECOVERY / self._scale)),
-        }
-        return msgspec.json.encode({"buckets": buckets, **constants, **more}).decode()
+        buckets = [
+            {
+                **_described(bucket.scope in HELD, bucket.rate_for(token_type), bucket.most, self._scale),
+                **(about or {}).get(key, {}),
+            }
+            for bucket, key in keys
+        ]
+        return msgspec.json.encode({"buckets": buckets, **self._constants, **more}).decode()
 
-    def _described(self, bucket: Bucket, token_type: str) -> dict[str, int | bool]:
-        rate = bucket.rate_for(token_type)
-        slots = bucket.scope in HELD
-        safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
-        return {
-            "slots": slots,
-            "interval": 0 if slots else microseconds(rate.every / self._scale),
-            "burst": rate.burst,
-            "safe": safe,
-            "most": min(bucket.most, safe),  # more would never be free
-            "hold": microseconds(rate.every if slots else _LONGEST_REQUEST),
-        }
+
+@lru_cache(maxsize=1024)  # what it reckons takes 5 us a bucket, for each call
+def _described(slots: bool, rate: Rate, most: int, scale: float) -> Mapping[str, int | bool]:
+    safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
+    return {
+        "slots": slots,
+        "interval": 0 if slots else microseconds(rate.every / scale),
+        "burst": rate.burst,
+        "safe": safe,
+        "most": min(most, safe),  # more would never be free
+        "hold": microseconds(rate.every if slots else _LONGEST_REQUEST),
+    }
 
 
 def _names(keys: Sequence[Keyed]) -> list[str]:
