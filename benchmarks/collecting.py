@@ -28,6 +28,7 @@ from worker.db.progress import AccountId, Lease, SliceKey, take_lease
 from worker.db.tenancy import OrganizationId, tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
+from worker.jobs import collect_slice
 from worker.keeping import Keeping, Tally
 from worker.main import open_resources
 from worker.resources import Resources
@@ -111,6 +112,13 @@ class Collector:
 
         await asyncio.gather(*(one(seller) for seller in self.site.sellers))
 
+    async def run(self, url: str) -> None:
+        """Do whole runs, from the lease to the record of the run, all sellers at the same time; they are due."""
+        resources = replace(self.resources, fetcher=replace(self.resources.fetcher, hosts={HOST: url}))
+        await asyncio.gather(
+            *(collect_slice(resources, self._key(account), stopping=lambda: False) for account in self.accounts)
+        )
+
     async def leases(self) -> list[Lease]:
         """Forget what was collected, and take each account's lease."""
         await self.clean()
@@ -145,7 +153,13 @@ class Collector:
         )
 
     async def _lease(self, account: AccountId) -> Lease:
-        key = SliceKey(
+        async with tenant_transaction(self.resources.sessions, self.organization) as session:
+            lease = await take_lease(session, self._key(account))
+        assert lease is not None
+        return lease
+
+    def _key(self, account: AccountId) -> SliceKey:
+        return SliceKey(
             organization_id=self.organization,
             account_id=account,
             marketplace=SHOP.name,
@@ -153,10 +167,6 @@ class Collector:
             slice="",
             lane="live",
         )
-        async with tenant_transaction(self.resources.sessions, self.organization) as session:
-            lease = await take_lease(session, key)
-        assert lease is not None
-        return lease
 
 
 async def _walk(fetch: AccountFetch) -> list[Page]:

@@ -83,7 +83,7 @@ async def _ask(resources: Resources, numbers: range) -> None:
             ]
             async with fetcher.limits.turn(keys, "", wait=asyncio.sleep):
                 proxy = await fetcher.health.choose(group, account_id=account, marketplace=marketplace)
-                fetcher.pools.client(proxy)
+                fetcher.pools.transport(proxy)
                 with metrics.request(marketplace, stream):
                     await asyncio.sleep(0)
             metrics.run_ended(marketplace, stream, "done", seconds=1.0)

@@ -35,6 +35,7 @@ from worker.http.fetch import Fetcher
 from worker.http.health import Health
 from worker.http.limits import Limits
 from worker.http.pools import Pools, trusted
+from worker.http.valkey import Calls
 from worker.infisical import secrets_of
 from worker.logs import remember_secret
 from worker.metrics import Metrics
@@ -91,11 +92,13 @@ async def open_resources(
         except TracesUnavailable as error:
             raise CannotStart(str(error)) from error
 
+        calls = Calls(redis)
+        stack.push_async_callback(calls.drain)
         fetcher = Fetcher(
             pools=Pools(trusted(settings.ca_file)),
-            limits=Limits(redis, scale=settings.rate_scale, keep=Waits(sessions)),
+            limits=Limits(redis, scale=settings.rate_scale, keep=Waits(sessions), calls=calls),
             budget=ByteBudget(settings.body_budget_mb << 20),
-            health=Health(redis),
+            health=Health(redis, calls=calls),
             hosts=settings.hosts,
             now=clock.now,
             metrics=metrics,

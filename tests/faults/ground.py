@@ -45,10 +45,10 @@ class NotedPools(Pools):
         super().__init__(ground.context)
         self._ground = ground
 
-    def client(self, proxy: Proxy | None) -> Any:
+    def transport(self, proxy: Proxy | None) -> Any:
         ground = self._ground
         ground.log.append(Sent(None if proxy is None else proxy.name, len(ground.api.seen)))
-        return super().client(proxy)
+        return super().transport(proxy)
 
 
 async def keys(_: str, names: tuple[str, ...], *, fresh: bool = False) -> Secret:

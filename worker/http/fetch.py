@@ -34,7 +34,7 @@ from worker.http.login import Logins
 from worker.http.phases import Attempt, DeadConnection, NoConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
-from worker.http.retry import NewKey, may_help, repeating
+from worker.http.retry import NewKey, may_help, repeated
 from worker.http.scripts import Keyed
 from worker.http.signing import Resolve, Signing
 from worker.http.task import Task
@@ -118,9 +118,11 @@ class AccountFetch:
             waited_before=self.seconds_waited,
         )
         with self.fetcher.traces.span("request", host=request.host, path=request.path):
-            return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
+            return await repeated(
+                lambda: self._attempt(task), may_help=lambda error: self._may_help(error, task), sleep=self._wait
+            )
 
-    def _may_help(self, error: BaseException, task: Task) -> bool:
+    def _may_help(self, error: CollectError, task: Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
         if task.is_spent or (isinstance(error, OtherProxy) and self.proxy_group is None):
             return False
@@ -202,7 +204,7 @@ class AccountFetch:
                 came()
                 with self.fetcher.known.trying(task.request.host), metrics.request(*self._of_stream):
                     answer = await self._take(turn, task, proxy)
-                    await self._heed(task, proxy, answer, keys)
+                    await self._heed(turn, task, proxy, answer, keys)
                     if place is not None:
                         await limits.place(self._keyed(place.bucket), place, answer)
         return answer
@@ -213,16 +215,17 @@ class AccountFetch:
         except (NotSent, NoConnection, OtherProxy):  # no connection came up
             turn.unsent()
             raise
-        await turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
+        turn.answered(answer, self.stream.marketplace.told(answer) if task.request.signed else ())
         return answer
 
-    async def _heed(self, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
+    async def _heed(self, turn: Turn, task: Task, proxy: Proxy | None, answer: Answer, keys: Sequence[Keyed]) -> None:
         """Raise what the answer means, after telling everybody what it says of limits, keys, proxies and the host."""
         try:
             self._judge(answer)
         except TryAgain:
             raise
         except CollectError as error:
+            await turn.charge()
             await task.answered_through(proxy)
             await self._obey(error, keys, task)
             raise
@@ -255,13 +258,14 @@ class AccountFetch:
         self.requests += 1
         if proxy is not None:
             self.used.add(proxy.name)
-        sending = self.fetcher.pools.client(proxy).stream(
+        sending = self.fetcher.pools.stream(
+            proxy,
             request.method,
             task.target.url,
-            params=request.query or None,
+            params=request.query,
             headers=task.target.headers,
             content=task.target.content,
-            extensions={"trace": attempt.trace},
+            trace=attempt.trace,
         )
         async with attempt.watched(), sending as response:
             attempt.has_answered = True

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from collectors.errors import PutOff
 from worker.http.proxies import Proxy, ranked
-from worker.http.valkey import microseconds, reached, script
+from worker.http.valkey import Calls, microseconds, reached, script
 
 FAULTS_IN_A_ROW = 3
 _COUNTED_FOR = timedelta(seconds=60)
@@ -33,6 +33,8 @@ _VIEW_LIVES = 1.0  # seconds that others' faults may take to be known here
 _PLACE_LIVES = 60.0  # seconds until Valkey is told again that an account uses its place
 _DOUBTED_FOR = 600.0  # seconds
 _NO_ROOM_WAIT = timedelta(minutes=5)  # a person has to add a proxy
+
+_OK_TIMES = (microseconds(_COUNTED_FOR), microseconds(_REMEMBERED))
 
 _OUT = "{proxies}:out"  # the braces put all of it on one node of a cluster
 _EVERYWHERE = ""  # instead of a marketplace: the proxy itself fails
@@ -71,11 +73,13 @@ class Health:
         redis: Redis,
         *,
         jitter: Callable[[], float] = random.random,  # between 0 and 1
+        calls: Calls | None = None,  # that others make beside these
     ) -> None:
         self._redis = redis
+        self._calls = calls or Calls(redis)
         self._jitter = jitter
         self._put_out, self._forgive, self._try, self._take_place = (
-            redis.register_script(script(f"proxy_{name}")) for name in ("out", "ok", "trial", "place")
+            self._calls.script(script(f"proxy_{name}")) for name in ("out", "ok", "trial", "place")
         )
         self._out: dict[_Field, _Out] = {}
         self._doubted: dict[tuple[str, str, str], float] = {}  # account, marketplace, proxy → until when
@@ -91,15 +95,18 @@ class Health:
 
         Raises PutOff when none of them has room for another account, and without Valkey.
         """
-        await self._refresh()
-        out = self._unusable(group, marketplace)
         now = time.monotonic()
-        left = [
-            proxy
-            for proxy in ranked(group, account_id)
-            if proxy not in without and (proxy.name not in out or out[proxy.name] <= now)
-        ]
-        left.sort(key=lambda proxy: self._doubted.get((account_id, marketplace, proxy.name), 0.0) > now)
+        if now - self._read_at >= _VIEW_LIVES:
+            await self._refresh()
+            now = time.monotonic()
+        out = self._unusable(group, marketplace) if self._out else {}
+        left = ranked(group, account_id)
+        if out or without:
+            left = [
+                proxy for proxy in left if proxy not in without and (proxy.name not in out or out[proxy.name] <= now)
+            ]
+        if self._doubted:
+            left.sort(key=lambda proxy: self._doubted.get((account_id, marketplace, proxy.name), 0.0) > now)
         while left:
             proxy = await self._place(left, account_id)
             if proxy.name not in out or await self._may_try(proxy, marketplace):
@@ -115,10 +122,14 @@ class Health:
 
     async def ok(self, proxy: Proxy, marketplace: str) -> None:
         """The proxy brought us to the marketplace."""
-        times = [microseconds(_COUNTED_FOR), microseconds(_REMEMBERED)]
         fields = [_name(_EVERYWHERE, proxy), _name(marketplace, proxy)]
+        keys = [_OUT, _record(proxy.name)]
+        args: list[str | int | float] = [*_OK_TIMES, *fields]
+        if not self._found(proxy, marketplace):  # then there is nothing to forget here
+            self._calls.tell(self._forgive, keys=keys, args=args)
+            return
         with suppress(RedisError, OSError):
-            for field in await self._forgive(keys=[_OUT, _record(proxy.name)], args=[*times, *fields]):
+            for field in await self._calls.ask(self._forgive, keys=keys, args=args):
                 self._out.pop(_parse(field), None)
 
     async def fault(self, proxy: Proxy, *, points: float = 1.0, lasting: bool = False) -> None:
@@ -131,7 +142,8 @@ class Health:
 
     async def standing(self, proxies: Sequence[Proxy]) -> Mapping[str, Standing]:
         """Tell by name how proxies stand. Raises PutOff without Valkey."""
-        async with reached("the proxies' health"), self._redis.pipeline(transaction=False) as pipeline:
+        with reached("the proxies' health"):
+            pipeline = self._redis.pipeline(transaction=False)
             seconds, _ = await self._redis.time()
             pipeline.hgetall(_OUT)
             for proxy in proxies:
@@ -154,7 +166,8 @@ class Health:
 
     async def forgive(self, proxy_name: str) -> None:
         """Forget what a proxy did: it was tested, or replaced. Raises PutOff without Valkey."""
-        async with reached("the proxies' health"), self._redis.pipeline(transaction=False) as pipeline:
+        with reached("the proxies' health"):
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.hkeys(_OUT)
             (fields,) = await pipeline.execute()
             if its := [field for field in fields if _parse(field)[1] == proxy_name]:
@@ -167,7 +180,8 @@ class Health:
         async with self._reading:
             if time.monotonic() - self._read_at < _VIEW_LIVES:
                 return
-            async with reached("the proxies' health"), self._redis.pipeline(transaction=False) as pipeline:
+            with reached("the proxies' health"):
+                pipeline = self._redis.pipeline(transaction=False)
                 pipeline.time()
                 pipeline.hgetall(_OUT)
                 (seconds, micros), out = await pipeline.execute()
@@ -196,8 +210,8 @@ class Health:
         """Take the one request by which a proxy comes back."""
         found = self._found(proxy, marketplace)
         names = [_name(field[0], proxy) for field, _ in found]
-        async with reached("the proxies' health"):
-            taken = bool(await self._try(keys=[_OUT], args=[microseconds(_TRIAL), *names]))
+        with reached("the proxies' health"):
+            taken = bool(await self._calls.ask(self._try, keys=[_OUT], args=[microseconds(_TRIAL), *names]))
         for _, out in found:  # whoever has it: others of this process need not ask
             out.trial = time.monotonic() + (_TRIAL.total_seconds() if taken else _VIEW_LIVES)
         return taken
@@ -209,8 +223,10 @@ class Health:
             return passed[-1]
         keys = [_accounts(proxy) for proxy in left]
         most = [proxy.most_accounts for proxy in left]
-        async with reached("the proxies' health"):
-            number: int = await self._take_place(keys=keys, args=[account_id, microseconds(_REMEMBERED), *most])
+        with reached("the proxies' health"):
+            number: int = await self._calls.ask(
+                self._take_place, keys=keys, args=[account_id, microseconds(_REMEMBERED), *most]
+            )
         if not number:
             raise PutOff(
                 f"proxy group {left[0].group!r} has no room for another account: "
@@ -234,7 +250,7 @@ class Health:
         arguments += [self._jitter(), int(lasting), points, FAULTS_IN_A_ROW]
         arguments += [microseconds(_COUNTED_FOR), _ENOUGH_TO_JUDGE, microseconds(_REMEMBERED)]
         with suppress(RedisError, OSError):
-            if lasts := await self._put_out(keys=[_OUT, *keys], args=arguments):
+            if lasts := await self._calls.ask(self._put_out, keys=[_OUT, *keys], args=arguments):
                 self._out[marketplace, proxy.name] = _Out(time.monotonic() + lasts / 1e6)
 
 

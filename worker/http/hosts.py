@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import structlog
 
@@ -107,7 +108,7 @@ class Hosts:
     def tells_time(self, name: str, answer: Answer) -> None:
         """Compare the answer's date with our clock, and say it, once an hour, if they differ."""
         try:
-            skew = parsedate_to_datetime(answer.headers.get("date", "")) - answer.fetched_at
+            skew = _date(answer.headers.get("date", "")) - answer.fetched_at
         except (ValueError, TypeError):
             return
         host, now = self._host(name), self._now()
@@ -135,3 +136,8 @@ class Hosts:
 
     def _host(self, name: str) -> _Host:
         return self._hosts.setdefault(name, _Host())
+
+
+@lru_cache(maxsize=32)  # the answers of one second tell the same
+def _date(text: str) -> datetime:
+    return parsedate_to_datetime(text)

@@ -24,7 +24,7 @@ from collectors.errors import PutOff, RateLimited
 from collectors.place import Place
 from collectors.stream import Answer, Bucket, Scope, Told
 from worker.http.scripts import HELD, LONGEST, Keep, Keyed, Said, Scripts, Taken, Turned
-from worker.http.valkey import microseconds
+from worker.http.valkey import Calls, microseconds
 
 log = structlog.get_logger(__name__)
 
@@ -68,8 +68,10 @@ def concerned(keys: Sequence[Keyed], name: str | None) -> list[Keyed]:
 class Limits:
     """All buckets. `scale` is how many times faster than the vendors' limits; a wait told by a server stays as told."""
 
-    def __init__(self, redis: Redis, *, scale: float = 1.0, keep: Keep | None = None) -> None:
-        self._scripts = Scripts(redis, scale=scale, keep=keep)
+    def __init__(
+        self, redis: Redis, *, scale: float = 1.0, keep: Keep | None = None, calls: Calls | None = None
+    ) -> None:
+        self._scripts = Scripts(calls or Calls(redis), scale=scale, keep=keep)
 
     async def restore(self, marketplaces: Iterable[str]) -> None:
         """Put back what Valkey has lost, at the start. Later it is done by whoever finds it lost. Raises PutOff."""
@@ -119,7 +121,7 @@ class Turn:
         self._turned = Turned(id=uuid.uuid4().hex, keys=keys, token_type=token_type)
         self._to_settle = False
         self._sent = False
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewing: asyncio.TimerHandle | None = None
         self._about: dict[str, dict[str, int]] = {}  # by key: what it cost, and what the answer told
 
     async def come(self, wait: Wait, max_wait: timedelta) -> None:
@@ -158,13 +160,18 @@ class Turn:
         """Say that the request surely never left us, so that its units are given back."""
         self._sent = False
 
-    async def answered(self, answer: Answer, told: Iterable[Told] = ()) -> None:
-        """Charge what the answer cost, and hold everybody to what it told of the limits."""
-        counted = [(bucket, key) for bucket, key in self._turned.keys if bucket.scope not in HELD]
-        self._about = {key: {"cost": bucket.cost(answer)} for bucket, key in counted}
+    def answered(self, answer: Answer, told: Iterable[Told] = ()) -> None:
+        """Note what the answer cost, and what it told of the limits: it is charged when the turn is left, or before."""
+        self._about = {
+            key: {"cost": bucket.cost(answer)} for bucket, key in self._turned.keys if bucket.scope not in HELD
+        }
         for word in told:
             for _, key in concerned(self._turned.keys, word.bucket):
                 _note(self._about.setdefault(key, {}), word)
+
+    async def charge(self) -> None:
+        """Charge what was noted, and hold everybody to it, before the turn is left: its slots stay held."""
+        counted = [(bucket, key) for bucket, key in self._turned.keys if bucket.scope not in HELD]
         # Whatever becomes of it, they are not settled again.
         self._turned = replace(self._turned, keys=[keyed for keyed in self._turned.keys if keyed not in counted])
         await self._settle(counted)
@@ -197,13 +204,14 @@ class Turn:
             bucket.rate_for(self._turned.token_type).every for bucket, _ in self._turned.keys if bucket.scope in HELD
         ]
         if lives:
-            self._renewing = asyncio.create_task(self._renew(min(lives) / 3))
+            self._renew_after(min(lives).total_seconds() / 3)
 
-    async def _renew(self, pause: timedelta) -> None:
-        while True:
-            await asyncio.sleep(pause.total_seconds())
-            with suppress(PutOff):  # Redis may be back the next time
-                await self._scripts.renew(self._turned)
+    def _renew_after(self, pause: float) -> None:
+        self._renewing = asyncio.get_running_loop().call_later(pause, self._renew, pause)
+
+    def _renew(self, pause: float) -> None:
+        self._scripts.renew(self._turned)
+        self._renew_after(pause)
 
 
 def _note(about: dict[str, int], word: Told) -> None:

@@ -19,6 +19,7 @@ from collectors.stream import Answer, Request
 from worker.http.phases import Attempt
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
+from worker.http.targets import USER_AGENT
 
 _LONGEST = 256  # bytes of an answer that are looked at; an address is shorter
 
@@ -92,12 +93,19 @@ class Prober:
         path = parts.path or "/"
         base = self._hosts.get(parts.hostname or "", f"https://{parts.netloc}")
         attempt = Attempt(f"GET {parts.netloc}{path}", proxy)
-        sending = self._pools.client(proxy).stream(
+        sending = self._pools.stream(
+            proxy,
             "GET",
             f"{base}{path}",
-            params=parts.query or None,
-            headers={"Host": parts.netloc, "Accept-Encoding": "identity"},
-            extensions={"trace": attempt.trace},
+            params=parts.query,
+            headers={
+                "Host": parts.netloc,
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "Connection": "keep-alive",
+                "User-Agent": USER_AGENT,
+            },
+            trace=attempt.trace,
         )
         body = b""
         async with attempt.watched(), sending as response:

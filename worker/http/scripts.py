@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
+import msgspec
 import structlog
-from redis.asyncio import Redis
 
-from collectors.stream import Bucket, Scope
-from worker.http.valkey import microseconds, reached, script
+from collectors.stream import Bucket, Rate, Scope
+from worker.http.valkey import Calls, microseconds, reached, script
 
 log = structlog.get_logger(__name__)
 
@@ -79,11 +79,17 @@ class Turned:
 class Scripts:
     """The scripts of one Valkey. `scale` is how many times faster than the vendors' limits."""
 
-    def __init__(self, redis: Redis, *, scale: float, keep: Keep | None) -> None:
+    def __init__(self, calls: Calls, *, scale: float, keep: Keep | None) -> None:
+        self._calls = calls
         self._scale = scale
         self._keep = keep
+        self._constants = {
+            "worth": microseconds(WORTH_KEEPING),
+            "remembered": microseconds(LONGEST),
+            "recovery": max(1, microseconds(_RECOVERY / scale)),
+        }
         self._take, self._renew, self._settle, self._shut, self._restore, self._place = (
-            redis.register_script(script("bucket") + script(name))
+            calls.script(script("bucket") + script(name))
             for name in ("take", "renew", "settle", "shut", "restore", "place")
         )
 
@@ -98,8 +104,8 @@ class Scripts:
             at=turned.at,
             longest=microseconds(longest),
         )
-        async with reached("the limiter"):
-            said, *told = await self._take(keys=[mark, *names], args=[asked])
+        with reached("the limiter"):
+            said, *told = await self._calls.ask(self._take, keys=[mark, *names], args=[asked])
         if said == Said.LOST:
             await self.bring_back(mark)
             return Taken(said=Said.LOST, wait=timedelta(0), bucket="")
@@ -112,17 +118,16 @@ class Scripts:
             far=_far(turned.keys, booked[1]) if said == Said.GO else {},
         )
 
-    async def renew(self, turned: Turned) -> None:
+    def renew(self, turned: Turned) -> None:
         """Hold the slots of a request that is still under way."""
         asked = self._asked(turned.keys, turned.token_type, id=turned.id)
-        async with reached("the limiter"):
-            await self._renew(keys=_names(turned.keys), args=[asked])
+        self._calls.tell(self._renew, keys=_names(turned.keys), args=[asked])
 
     async def settle(self, turned: Turned, about: Mapping[str, Mapping[str, int]], *, sent: bool) -> int:
         """Settle a turn; returns how many of its slots had expired. `about`: by key, cost and what the answer told."""
         asked = self._asked(turned.keys, turned.token_type, about, id=turned.id, booked=turned.booked, sent=sent)
-        async with reached("the limiter"):
-            noted, expired = await self._settle(keys=_names(turned.keys), args=[asked])
+        with reached("the limiter"):
+            noted, expired = await self._calls.ask(self._settle, keys=_names(turned.keys), args=[asked])
         far = _far(turned.keys, noted)
         if self._keep is not None:
             for _, key in turned.keys:
@@ -133,16 +138,18 @@ class Scripts:
 
     async def shut(self, keys: Sequence[Keyed], wait: timedelta) -> None:
         """Shut buckets for everybody, because of a refusal."""
-        async with reached("the limiter"):
-            noted = await self._shut(
-                keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
+        with reached("the limiter"):
+            noted = await self._calls.ask(
+                self._shut, keys=_names(keys), args=[self._asked(keys, "", wait=microseconds(min(wait, LONGEST)))]
             )
         await self.write(_far(keys, noted))
 
     async def place(self, keyed: Keyed, name: str, *, over: bool) -> None:
         """Hold a place on for as long as its bucket says, or give it back."""
-        async with reached("the limiter"):
-            await self._place(keys=_names([keyed]), args=[self._asked([keyed], "", id=name, over=over)])
+        with reached("the limiter"):
+            await self._calls.ask(
+                self._place, keys=_names([keyed]), args=[self._asked([keyed], "", id=name, over=over)]
+            )
 
     async def bring_back(self, mark: str) -> None:
         """Put the waits of one marketplace back into Valkey, if it has lost them. Raises PutOff."""
@@ -150,8 +157,8 @@ class Scripts:
         waits = {key: until for key, until in kept.items() if key.startswith(f"{mark}:")}
         opens = [str(microseconds(until - datetime.fromtimestamp(0, UTC))) for until in waits.values()]
         asked = self._asked((), "", opens=opens, used=mark in kept)
-        async with reached("the limiter"):
-            lost = await self._restore(keys=[mark, *waits], args=[asked])
+        with reached("the limiter"):
+            lost = await self._calls.ask(self._restore, keys=[mark, *waits], args=[asked])
         if lost:
             marketplace = mark.partition("{")[2].rstrip("}")
             log.warning("Redis had lost what the limits count", marketplace=marketplace, waits_put_back=len(waits))
@@ -172,26 +179,27 @@ class Scripts:
         **more: str | int | bool | list[str],
     ) -> str:
         """Write down what a script is asked, with the buckets as it reads them."""
-        buckets = [self._described(bucket, token_type) | dict((about or {}).get(key, {})) for bucket, key in keys]
-        constants = {
-            "worth": microseconds(WORTH_KEEPING),
-            "remembered": microseconds(LONGEST),
-            "recovery": max(1, microseconds(_RECOVERY / self._scale)),
-        }
-        return json.dumps({"buckets": buckets, **constants, **more})
+        buckets = [
+            {
+                **_described(bucket.scope in HELD, bucket.rate_for(token_type), bucket.most, self._scale),
+                **(about or {}).get(key, {}),
+            }
+            for bucket, key in keys
+        ]
+        return msgspec.json.encode({"buckets": buckets, **self._constants, **more}).decode()
 
-    def _described(self, bucket: Bucket, token_type: str) -> dict[str, int | bool]:
-        rate = bucket.rate_for(token_type)
-        slots = bucket.scope in HELD
-        safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
-        return {
-            "slots": slots,
-            "interval": 0 if slots else microseconds(rate.every / self._scale),
-            "burst": rate.burst,
-            "safe": safe,
-            "most": min(bucket.most, safe),  # more would never be free
-            "hold": microseconds(rate.every if slots else _LONGEST_REQUEST),
-        }
+
+@lru_cache(maxsize=1024)  # what it reckons takes 5 us a bucket, for each call
+def _described(slots: bool, rate: Rate, most: int, scale: float) -> Mapping[str, int | bool]:
+    safe = max(1, rate.burst - 1)  # one is spared for what an uneven way bunches
+    return {
+        "slots": slots,
+        "interval": 0 if slots else microseconds(rate.every / scale),
+        "burst": rate.burst,
+        "safe": safe,
+        "most": min(most, safe),  # more would never be free
+        "hold": microseconds(rate.every if slots else _LONGEST_REQUEST),
+    }
 
 
 def _names(keys: Sequence[Keyed]) -> list[str]:

@@ -44,7 +44,8 @@ def target(
         "Host": request.host,
         "Accept": "application/json, */*;q=0.8",
         "Accept-Encoding": "gzip",
-        "User-Agent": f"bronze-collector/{_VERSION}",
+        "Connection": "keep-alive",
+        "User-Agent": USER_AGENT,
     }
     login = login_for(request, marketplace)
     body = request.body if login is None else login.body(secret)
@@ -100,4 +101,4 @@ def _version() -> str:
         return "0"
 
 
-_VERSION = _version()
+USER_AGENT = f"bronze-collector/{_version()}"

@@ -87,7 +87,7 @@ async def test_a_database_that_fails_meanwhile_loses_no_answer_and_hides_no_erro
         async with limits.turn(keys, "", wait=Slept()) as turn:
             async with database.connect("postgres") as superuser:
                 await superuser.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA collect FROM collector_worker")
-            await turn.answered(an_answer())
+            turn.answered(an_answer())
             await limits.penalise(keys, seconds(24 * 3600))
             raise ConnectionError("the request's own")
 

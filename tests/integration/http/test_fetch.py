@@ -13,7 +13,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from collectors.errors import AccountRefused, CollectError, Later, PutOff, RateLimited, RequestRefused
-from collectors.stream import Bucket, Rate, Scope
+from collectors.stream import Bucket, Rate, Scope, Secret
 from tests.integration.http.conftest import Run, Slept
 from tests.integration.http.peers import CANARY, FILES, HOST, Api, Reply, asked
 from worker.http.fetch import Fetcher
@@ -21,6 +21,7 @@ from worker.http.limits import Limits
 
 MINUTE = Bucket(name="minute", rate=Rate(timedelta(minutes=1), burst=3))
 WIDE = Bucket(name="wide", rate=Rate(timedelta(milliseconds=1), burst=1000))
+DEAR = Bucket(name="dear", rate=Rate(timedelta(minutes=1), burst=10), cost=lambda _: 10)
 
 
 async def test_an_answer_says_what_was_asked_of_the_vendor_and_is_counted(api: Api, run: Run) -> None:
@@ -122,6 +123,31 @@ async def test_a_long_wait_is_raised_and_stops_every_other_worker(
     for fetch in (run(buckets=(WIDE,)), other):
         with pytest.raises(RateLimited, match="'wide'"):
             await fetch(asked())
+    assert len(api.seen) == 1
+
+
+async def test_what_a_good_answer_cost_binds_other_workers_as_soon_as_it_is_fetched(
+    api: Api, run: Run, redis: Redis, fetcher: Fetcher
+) -> None:
+    for number in range(10):
+        await run(buckets=(DEAR,), account=str(number))(asked())
+        with pytest.raises(RateLimited, match="'dear'"):
+            await run(buckets=(DEAR,), account="other", through=replace(fetcher, limits=Limits(redis)))(asked())
+        await redis.flushdb()
+    assert len(api.seen) == 10
+
+
+async def test_what_a_refusal_cost_binds_other_workers_before_another_key_is_looked_for(
+    api: Api, run: Run, redis: Redis, fetcher: Fetcher
+) -> None:
+    async def looked_for() -> Secret:
+        with pytest.raises(RateLimited, match="'dear'"):
+            await run(buckets=(DEAR,), account="other", through=replace(fetcher, limits=Limits(redis)))(asked())
+        return {"token": CANARY}
+
+    api.replies.append(Reply(401))
+    with pytest.raises(AccountRefused):
+        await run(buckets=(DEAR,), resolve=looked_for)(asked())
     assert len(api.seen) == 1
 
 

@@ -84,7 +84,7 @@ async def test_an_interval_counts_from_the_answer(redis: Redis) -> None:
     limits, keys = Limits(redis), keyed(bucket(every=1))
     async with limits.turn(keys, "", wait=Slept()) as turn:
         await asyncio.sleep(0.3)
-        await turn.answered(an_answer())
+        turn.answered(an_answer())
     assert await take(limits, keys) > 0.9
 
 
@@ -96,7 +96,8 @@ async def test_no_more_are_under_way_than_may_arrive_at_once(redis: Redis) -> No
     await asyncio.sleep(0.1)
     with pytest.raises(RateLimited, match="'orders'"):
         await take(limits, keys, max_wait=seconds(0.05))
-    await going[0].answered(an_answer())
+    going[0].answered(an_answer())
+    await going[0].charge()
     assert await take(limits, keys) < 0.03
     for turn in turns:
         await turn.__aexit__(None, None, None)
@@ -112,7 +113,8 @@ async def test_a_booked_turn_waits_again_when_it_comes_late(redis: Redis) -> Non
         await slept(time)
         if len(slept.seconds) == 1:
             await asyncio.sleep(0.1)
-            await turn.answered(an_answer())
+            turn.answered(an_answer())
+            await turn.charge()
 
     async with limits.turn(keys, "", wait=answer_meanwhile):
         assert slept.seconds[0] == pytest.approx(0.2, abs=0.05)

@@ -60,7 +60,7 @@ async def test_no_mix_of_late_sends_and_penalties_exceeds_the_bucket(
                     vendor.take()
                     await travel()
                     if rng.random() < 0.9:
-                        await turn.answered(an_answer())
+                        turn.answered(an_answer())
             except RateLimited:
                 await asyncio.sleep(0.01)
             if rng.random() < stalls:
@@ -88,7 +88,7 @@ async def test_costs_that_differ_never_exceed_the_bucket(redis: Redis) -> None:
                     cost = rng.randint(0, 20)
                     vendor.take(cost)
                     given += cost
-                    await turn.answered(an_answer(body=str(cost).encode()))
+                    turn.answered(an_answer(body=str(cost).encode()))
             except RateLimited:
                 await asyncio.sleep(0.01)
 

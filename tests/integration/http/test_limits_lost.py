@@ -190,7 +190,7 @@ async def test_who_is_cut_off_while_an_answer_is_charged_charges_it_once(redis: 
         async with limits.turn(keys, "", wait=Slept()) as turn:
             kept.free.clear()
             charging.set()
-            await turn.answered(an_answer())
+            turn.answered(an_answer())
 
     cut_off = asyncio.create_task(request())
     await charging.wait()

@@ -187,7 +187,7 @@ def test_a_thousand_proxies_are_cheap(client_context: ssl.SSLContext) -> None:
     async def open_all() -> None:
         pools = Pools(client_context)
         for each in proxies:
-            pools.client(each)
+            pools.transport(each)
         assert len(pools) == 1000
         taken.append(tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else 0)
         await pools.aclose()

@@ -42,7 +42,7 @@ async def take(
     """Take a turn and have it answered; return the seconds that it was told to wait, which pass at once."""
     slept = Slept()
     async with limits.turn(keys, token_type, wait=slept, max_wait=max_wait) as turn:
-        await turn.answered(answer or an_answer(), told)
+        turn.answered(answer or an_answer(), told)
     return sum(slept.seconds)
 
 
