@@ -117,6 +117,22 @@ async def test_a_new_job_starts_at_once_however_many_run_elsewhere(redis: ArqRed
     assert diary.names == Counter({"new": 1})
 
 
+async def test_a_job_that_ends_makes_room_for_the_next_at_once(redis: ArqRedis) -> None:
+    """Without waiting for the poll, which here comes only when the test has given up."""
+    diary = Diary(enough=5)
+    options = worker_options(
+        redis=redis,
+        functions=[func(diary.at("here"), name="note")],
+        max_jobs=1,
+        poll_delay=timedelta(minutes=1),
+        handle_signals=False,
+    )
+    await offer(redis, jobs(5))
+    async with at_work(CollectorWorker(**options)):
+        await diary.wait(3)
+    assert diary.names == Counter(str(number) for number in range(5))
+
+
 async def test_a_job_outlasts_its_mark_because_the_worker_renews_it(redis: ArqRedis) -> None:
     started: list[str] = []
     done = asyncio.Event()
