@@ -36,21 +36,24 @@ ALIVE_WITHIN = timedelta(seconds=30)  # three times the longest turn of a live l
 _PASSES = timedelta(minutes=10)  # a tick passes what was offered so long before it, jobs that are ahead of others too
 
 # arq leaves running jobs at the head of the queue, and its own claim asks for each of them in four round trips. This
-# one walks past them on the server. The keys are arq's, so that its stock workers and this one may share a queue.
+# one moves a job to where its mark ends: whoever claims sees only what waits, however much runs, and what a killed
+# worker ran comes back by itself. The keys are arq's, so that its stock workers and this one may share a queue.
 _CLAIM = """
-local now, want, limit, ttl, prefix = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local claimed, seen = {}, 0
-while seen < limit do
-  local page = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', seen, 256)
-  for i = 1, #page, 2 do
-    if #claimed == 2 * want then return claimed end
-    if redis.call('SET', prefix .. page[i], '1', 'PX', ttl, 'NX') then
-      claimed[#claimed + 1] = page[i]
-      claimed[#claimed + 1] = page[i + 1]
+local now, want, ttl, prefix = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local claimed = {}
+while #claimed < 2 * want do
+  local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, want - #claimed / 2)
+  if #found == 0 then return claimed end
+  for i = 1, #found, 2 do
+    local mark, left = prefix .. found[i], ttl
+    if redis.call('SET', mark, '1', 'PX', ttl, 'NX') then
+      claimed[#claimed + 1] = found[i]
+      claimed[#claimed + 1] = found[i + 1]
+    else
+      left = math.max(redis.call('PTTL', mark), 1)
     end
+    redis.call('ZADD', KEYS[1], now + left, found[i])
   end
-  if #page < 512 then return claimed end
-  seen = seen + 256
 end
 return claimed
 """
@@ -112,7 +115,6 @@ class CollectorWorker(Worker):
             queue_name=QUEUE,
             job_timeout=_JOB_TIMEOUT,
             keep_result=0,  # a result would block the next offer of the same id
-            queue_read_limit=5000,  # how many jobs may run in the whole fleet: the claim walks past those, see _CLAIM
             max_tries=1000,  # attempts are counted in PostgreSQL; arq counts restarts too, and then deletes the job
             health_check_interval=10,
             health_check_key=f"{QUEUE}:health:{socket.gethostname()}:{os.getpid()}",
@@ -181,7 +183,7 @@ class CollectorWorker(Worker):
             return
         ttl = round(self.in_progress_timeout_s * 1000)
         claimed: list[bytes] = await self._claim_script(
-            keys=[self.queue_name], args=[timestamp_ms(), free, self.queue_read_limit, ttl, in_progress_key_prefix]
+            keys=[self.queue_name], args=[timestamp_ms(), free, ttl, in_progress_key_prefix]
         )
         for job_id, score in zip(claimed[::2], claimed[1::2], strict=True):
             self._start(job_id.decode(), int(float(score)))
@@ -210,9 +212,12 @@ class CollectorWorker(Worker):
         now = time.monotonic()
         if now - self._refreshed_at < self.in_progress_timeout_s / 3:
             return
+        ttl = round(self.in_progress_timeout_s * 1000)
         async with self.pool.pipeline(transaction=False) as pipe:
             for job_id in self.tasks:
-                pipe.pexpire(in_progress_key_prefix + job_id, round(self.in_progress_timeout_s * 1000))
+                pipe.pexpire(in_progress_key_prefix + job_id, ttl)
+            if self.tasks:
+                pipe.zadd(self.queue_name, dict.fromkeys(self.tasks, timestamp_ms() + ttl), xx=True, gt=True)
             await pipe.execute()
         self._refreshed_at = now
 
@@ -275,7 +280,8 @@ class CollectorWorker(Worker):
     async def close(self) -> None:
         """End what still runs and sign off, within seconds, whether Redis answers or not. Leaves the pool open."""
         self.stopping.set()
-        tasks = list(self.tasks.values())
+        running = dict(self.tasks)
+        tasks = list(running.values())
         for task in tasks:
             # A second cancellation would break the shield under which a job is given back.
             if not task.cancelling():
@@ -287,6 +293,8 @@ class CollectorWorker(Worker):
                 log.warning("jobs that did not end in time are left behind", jobs=len(late))
         try:
             async with asyncio.timeout(2):
+                if running:  # who was put back may be claimed at once
+                    await self.pool.zadd(self.queue_name, dict.fromkeys(running, timestamp_ms()), xx=True, lt=True)
                 await self.pool.delete(self.health_check_key)
         except (RedisError, OSError) as error:
             log.debug("not signed off, the health key expires by itself", error=type(error).__name__)
