@@ -38,8 +38,8 @@ SELECT format('proxy %s', n), $1, url, 100000 FROM unnest($2::text[]) WITH ORDIN
 """
 _ACCOUNTS = """
 INSERT INTO core.marketplace_account
-    (organization_id, marketplace, name, external_id, secret_ref, proxy_group)
-SELECT o.id, 'ozon', format('shop %s', n), n::text, 'env:SHOP_SECRET', $2
+    (organization_id, marketplace, name, external_id, secret_ref, proxy_group, key_checked_at)
+SELECT o.id, 'ozon', format('shop %s', n), n::text, 'env:SHOP_SECRET', $2, now()
 FROM generate_series(1, $1::integer) n
 JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM core.organization) o ON o.place = n % $3
 """

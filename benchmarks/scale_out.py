@@ -25,61 +25,65 @@ from benchmarks.shop import Shop, open_shop
 PROCESSES = (1, 2, 4)
 SLOTS = 50  # of a process
 JOB = 3.0  # seconds that the marketplace takes to answer; the rest is ours
-_WARM = 6.0  # seconds from the first answers on: every process is at it
-_MEASURED = 12.0
-_ACCOUNTS = 900  # of one stream, for an account has few requests at a time; more than end in a tick
+_WARM = 2 * JOB  # from the first question on: all begin at once, and have to come apart
+_CYCLES = 3  # of jobs that are measured
+_ACCOUNTS = 1000  # of a stream, for an account has few requests at a time; more than end in a tick
 
-_LARGE = 100_000  # pairs: a hundred streams of a thousand accounts
-_DUE = 600  # pairs due at a time, in a small schedule and in a large one
-_JOBS = 500  # of them that are measured
-_COST_ROUNDS = 2
+_LARGE = 100  # streams, which make 100,000 pairs
+_DUE = 400  # pairs due at a time, in a small schedule and in a large one
+_JOBS = 300  # of them that are measured
+_COST_ROUNDS = 3
 _TICKS = os.sysconf("SC_CLK_TCK")  # in a second of processor time
 
 _PATIENCE = 120.0  # seconds without what should happen
 
 _PARTS = ("processes", "pairs")
 
-_ENDED = "SELECT count(*) FROM collect.run WHERE outcome = 'done'"
 _DUE_AGAIN = "UPDATE collect.stream_state SET next_due_at = now() WHERE next_due_at > now() AND lease_token IS NULL"
 _FAILED = "SELECT count(*) FROM collect.run WHERE outcome NOT IN ('done', 'stopped')"
 
 
-async def processes(ground: Ground, home: Path) -> list[Figure]:
+async def processes(ground: Ground, shop: Shop, home: Path) -> list[Figure]:
     """Let jobs wait for a slow marketplace, in ever more processes."""
-    async with open_shop(home, size=5_000, delay=JOB) as shop:
-        await crew.fill(ground, shop, accounts=_ACCOUNTS, streams=1, proxies=50)
-        figures = []
-        for number in PROCESSES:
-            sys.stderr.write(f"{number} × {SLOTS} jobs …\n")
-            await crew.make_due(ground, _ACCOUNTS)
-            async with _kept_due(ground), crew.at_work(ground, shop, home, processes=number):
-                await _until(lambda: shop.answers > 0)
-                await asyncio.sleep(_WARM)
-                before, began = await _ended(ground), time.perf_counter()
-                await asyncio.sleep(_MEASURED)
-                jobs, took = await _ended(ground) - before, time.perf_counter() - began
-            shop.answers = 0
-            await _forget(ground)
-            share = jobs * JOB / took / (SLOTS * number)
-            name = f"{number} process{'es' if number > 1 else ''} of {SLOTS} jobs: of the ideal"
-            figures.append(
-                Figure(name=name, unit=f"of {SLOTS * number / JOB:.0f} jobs/s", rounds=[share], at_least=0.95)
+    figures = []
+    for number in PROCESSES:
+        sys.stderr.write(f"{number} × {SLOTS} jobs …\n")
+        shop.delay = JOB
+        shop.asked.clear()
+        await crew.make_due(ground, _ACCOUNTS)
+        async with _kept_due(ground), crew.at_work(ground, shop, home, processes=number):
+            await _until(lambda: bool(shop.asked))
+            await asyncio.sleep(_WARM)
+            began = time.monotonic()
+            await asyncio.sleep(JOB * _CYCLES)
+        shop.delay = 0.0
+        cycles = [began + JOB * cycle for cycle in range(_CYCLES)]
+        name = f"{number} process{'es' if number > 1 else ''} of {SLOTS} jobs: of the ideal"
+        figures.append(
+            Figure(
+                name=name,
+                unit=f"of {SLOTS * number / JOB:.0f} jobs/s",
+                rounds=[_jobs(shop.asked, since, since + JOB) / (SLOTS * number) for since in cycles],
+                at_least=0.95,
             )
+        )
+        await _forget(ground)
     return figures
 
 
-async def pairs(small: Ground, large: Ground, home: Path) -> list[Figure]:
+def _jobs(asked: Sequence[float], since: float, until: float) -> float:
+    """Return how many answers were waited for in that time; of one that began or ended outside, the part."""
+    return sum(max(0.0, min(at + JOB, until) - max(at, since)) for at in asked) / JOB
+
+
+async def pairs(small: Ground, large: Ground, shop: Shop, home: Path) -> list[Figure]:
     """Work off as many jobs in both schedules, in turn, and count processor time: the worker's and PostgreSQL's."""
-    costs: dict[str, list[float]] = {"1,000 pairs": [], "100,000 pairs": []}
-    async with open_shop(home, size=5_000) as shop:
-        grounds = {"1,000 pairs": (small, 1), "100,000 pairs": (large, 100)}
-        for name, (ground, streams) in grounds.items():
-            sys.stderr.write(f"{name}: rows are made …\n")
-            await crew.fill(ground, shop, accounts=_LARGE // 100, streams=streams, proxies=50)
-        for number in range(_COST_ROUNDS):
-            for name, (ground, streams) in list(grounds.items())[:: 1 if number % 2 else -1]:
-                sys.stderr.write(f"{name}: jobs …\n")
-                costs[name].append(await _cost(ground, shop, home, streams))
+    grounds = {"1,000 pairs": (small, 1), "100,000 pairs": (large, _LARGE)}
+    costs: dict[str, list[float]] = {name: [] for name in grounds}
+    for number in range(_COST_ROUNDS):
+        for name, (ground, streams) in list(grounds.items())[:: 1 if number % 2 else -1]:
+            sys.stderr.write(f"{name}: jobs, {number + 1} of {_COST_ROUNDS} …\n")
+            costs[name].append(await _cost(ground, shop, home, streams))
     (few, many) = costs.values()
     return [
         *(Figure(name=f"processor time of a job, {name}", unit="ms", rounds=found) for name, found in costs.items()),
@@ -106,13 +110,6 @@ async def _cost(ground: Ground, shop: Shop, home: Path, streams: int) -> float:
     return used * 1000 / jobs
 
 
-async def _ended(ground: Ground) -> int:
-    async with ground.admin() as admin:
-        if failed := await admin.fetchval(_FAILED):
-            sys.stderr.write(f"{failed} runs did not end well\n")
-        return int(await admin.fetchval(_ENDED))
-
-
 @asynccontextmanager
 async def _kept_due(ground: Ground) -> AsyncIterator[None]:
     """Let each pair be due again soon after its job has ended."""
@@ -133,8 +130,10 @@ async def _kept_due(ground: Ground) -> AsyncIterator[None]:
 
 
 async def _forget(ground: Ground) -> None:
-    """Let nothing be due, nor in the queue."""
+    """Let nothing be due, nor in the queue. Raises RuntimeError if a run so far did not go well."""
     async with ground.admin() as admin:
+        if failed := await admin.fetchval(_FAILED):
+            raise RuntimeError(f"{failed} runs did not end well: see what the worker wrote above")
         await admin.execute(
             "UPDATE collect.stream_state SET next_due_at = now() + interval '1 day', lease_until = NULL"
         )
@@ -168,24 +167,30 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-async def measure(grounds: Sequence[Ground], parts: Sequence[str]) -> list[Figure]:
-    slow, small, large = grounds
+async def measure(small: Ground, large: Ground | None, parts: Sequence[str]) -> list[Figure]:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="collector-benchmark-") as home:
-        if "processes" in parts:
-            figures += await processes(slow, Path(home))
-        if "pairs" in parts:
-            figures += await pairs(small, large, Path(home))
+        async with open_shop(Path(home), size=5_000) as shop:
+            await crew.fill(small, shop, accounts=_ACCOUNTS, streams=1, proxies=50)
+            if "processes" in parts:
+                figures += await processes(small, shop, Path(home))
+            if large is not None:
+                sys.stderr.write("100,000 pairs: rows are made …\n")
+                await crew.fill(large, shop, accounts=_ACCOUNTS, streams=_LARGE, proxies=50)
+                figures += await pairs(small, large, shop, Path(home))
     return figures
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_out", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--part", choices=_PARTS, action="append", help="only this one; each takes a minute or so")
+    parser.add_argument("--part", choices=_PARTS, action="append", help="only this one; each takes a minute")
     options = parser.parse_args()
+    parts = options.part or _PARTS
     with ExitStack() as stack:
-        figures = asyncio.run(measure([stack.enter_context(make_ground()) for _ in range(3)], options.part or _PARTS))
+        small = stack.enter_context(make_ground())
+        large = stack.enter_context(make_ground()) if "pairs" in parts else None
+        figures = asyncio.run(measure(small, large, parts))
     show(figures, as_json=options.json)
     return 0 if all(figure.met for figure in figures) else 1
 

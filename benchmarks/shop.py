@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Shop:
     delay: float = 0.0
     endless: bool = False
     answers: int = 0
+    asked: list[float] = field(default_factory=list)  # when, by the monotonic clock
     port: int = 0
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
@@ -48,11 +50,13 @@ class Shop:
         return [f"http://127.0.{1 + n // 250}.{1 + n % 250}:{self.port}" for n in range(number)]
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        # Cancelled with the loop: Python 3.11 would write a traceback for each connection.
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             if (await _request(reader)).startswith(b"CONNECT"):
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 await writer.start_tls(tls)
                 while await _request(reader):
+                    self.asked.append(time.monotonic())
                     await asyncio.sleep(self.delay)
                     self.answers += 1
                     writer.writelines(self._answer())

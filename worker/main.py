@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 START_WITHIN = timedelta(seconds=30)  # how long a start waits for PostgreSQL and Redis
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
-_LARGE_BLOCK = 1 << 20  # bytes
+_LARGE_BLOCK = 128 << 10  # bytes, where glibc begins too
 
 Catalogue = Mapping[str, Mapping[str, Stream]]
 
@@ -134,7 +134,8 @@ async def open_resources(
 def give_memory_back() -> None:
     """Let glibc return each large block as it is freed.
 
-    By itself it stops doing so at the first body, and keeps the holes between them: 35 MB at 50 jobs of 8 MB.
+    By itself it stops doing so at the first body, and keeps the holes between them. The pieces that a body comes in,
+    and what 50 connections hold of those while they wait for the byte budget, are large in this sense too.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)

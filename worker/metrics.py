@@ -57,7 +57,7 @@ FLEET: Mapping[str, tuple[str, Sequence[str]]] = {
     "table_rows": ("Rows of a partitioned table, as the planner estimates them.", ("table",)),
     "proxies": ("Proxies, by whether they are usable or out.", ("proxy_group", "health")),
     "proxies_refused": ("Proxies whose address a marketplace refuses.", ("marketplace",)),
-    "queue_ready": ("Jobs in Redis that could run now, or run.", ()),
+    "queue_ready": ("Jobs in Redis that could run now and wait for a worker.", ()),
 }
 
 

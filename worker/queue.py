@@ -27,7 +27,7 @@ _CHUNK = 1000  # 7 ms of the server's time, during which it answers nobody else
 _STEP = 2**-11  # milliseconds: what a double still tells apart beside the time; a tick's 3,500 steps are two of them
 
 # A payload without a place in the queue, or with a later one, gets the offered place: ZADD LT adds what is missing and
-# only ever moves forward. arq reads a score of a running job too, but that lies in the past already.
+# only ever moves forward. A running job that is moved so is marked, and whoever comes by moves it back.
 _OFFER = """
 local added = 0
 for i = 2, #ARGV, 4 do
@@ -121,7 +121,7 @@ async def offer(redis: ArqRedis, jobs: Sequence[Job]) -> int:
 
 
 async def ready_count(redis: ArqRedis) -> int:
-    """How many jobs could run now; those that are running count too, as arq leaves them in the queue."""
+    """How many jobs could run now and wait for a worker."""
     return int(await redis.zcount(QUEUE, "-inf", time.time_ns() // 1_000_000))
 
 

@@ -18,7 +18,7 @@ from worker.metrics import Metrics
 from worker.secrets import Resolve
 from worker.traces import Traces
 
-_WRITTEN_AT_A_TIME = 16 << 20  # bytes: two batches, and two connections saturate two cores of a server
+_WRITTEN_AT_A_TIME = 8 << 20  # bytes: one batch, and one that overdraws; two connections saturate a server's two cores
 
 
 @dataclass(frozen=True, kw_only=True)

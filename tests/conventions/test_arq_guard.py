@@ -7,7 +7,7 @@ from typing import Any
 
 import arq
 import pytest
-from arq import connections, constants, jobs, utils, worker
+from arq import connections, constants, jobs, worker
 from arq.cron import CronJob, next_cron
 
 from worker.runtime import CollectorWorker
@@ -36,7 +36,6 @@ SEEN: list[tuple[Callable[..., Any], str]] = [
     (next_cron, "cab544d81f2da143"),
     (jobs.serialize_job, "1fc854cc50e16e5c"),
     (jobs.deserialize_job_raw, "f330dfaff8e2160f"),
-    (utils.poll, "d8cc8542a1ab2bc3"),
     (worker.func, "f44ddaf9b8a2bdbb"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 from arq import func
 from arq.connections import ArqRedis
 
-from worker.queue import QUEUE, Job, make_redis, offer
+from worker.queue import QUEUE, Job, make_redis, offer, ready_count
 from worker.runtime import CollectorWorker, run, worker_options
 from worker.settings import redis_parts
 
@@ -126,4 +126,5 @@ async def test_a_worker_told_twice_leaves_at_once_and_gives_its_job_back(redis: 
             await says(process, "left")
         assert await process.wait() == 0
     assert await redis.zrange(QUEUE, 0, -1) == [b"j"]
+    assert await ready_count(redis) == 1, "another worker may begin at once"
     assert await redis.exists("arq:in-progress:j") == 0

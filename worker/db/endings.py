@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from worker.db.accounts import pause_account
 from worker.db.driver import driver_of
-from worker.db.models import Run
 from worker.db.progress import Lease
 from worker.db.quarantine import Refused, set_aside
 from worker.db.requests import close_requests
@@ -85,6 +83,13 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
   AND stream = :stream AND slice = :slice AND lane = :lane AND lease_token = :token
 """)
 
+_WRITE_DOWN = text("""
+INSERT INTO collect.run (id, organization_id, marketplace_account_id, marketplace, stream, slice, lane, started_at,
+    finished_at, outcome, pages, records, bytes, pages_same, bytes_same, requests, seconds_waited, proxy, worker, error)
+VALUES (:id, :organization_id, :marketplace_account_id, :marketplace, :stream, :slice, :lane, :started_at,
+    clock_timestamp(), :outcome, :pages, :records, :bytes, :pages_same, :bytes_same, :requests, :seconds_waited, :proxy,
+    :worker, :error)
+""")
 
 # Times are told, not now(): only then does the planner leave the other months out.
 _EARLIER_RUNS = text("""
@@ -138,7 +143,8 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
     )
     if given_back.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
         return False
-    await session.execute(insert(Run).values(_run(lease, ending, record)))
+    run = {"id": uuid7(), **key.account_columns(), **vars(record), "outcome": ending.outcome, "error": ending.error}
+    await session.execute(_WRITE_DOWN, run)
     if record.refused:
         await set_aside(await driver_of(session), key, record.refused)
     if ending.pause_account:
@@ -155,23 +161,3 @@ def sayable(why: str) -> str:
     said = mask_text(why[: 4 * _LONGEST_REASON]).replace("\0", "\ufffd")
     said = said.encode(errors="replace").decode()
     return said if len(said) <= _LONGEST_REASON else said[:_LONGEST_REASON] + " …"
-
-
-def _run(lease: Lease, ending: Ending, record: RunRecord) -> dict[str, Any]:
-    return {
-        **lease.key.account_columns(),
-        "id": uuid7(),
-        "started_at": record.started_at,
-        "finished_at": text("clock_timestamp()"),
-        "outcome": ending.outcome,
-        "pages": record.pages,
-        "records": record.records,
-        "bytes": record.bytes,
-        "pages_same": record.pages_same,
-        "bytes_same": record.bytes_same,
-        "requests": record.requests,
-        "seconds_waited": record.seconds_waited,
-        "proxy": record.proxy,
-        "worker": record.worker,
-        "error": ending.error,
-    }
