@@ -34,7 +34,7 @@ from worker.http.login import Logins
 from worker.http.phases import Attempt, DeadConnection, NoConnection, NotSent
 from worker.http.pools import Pools
 from worker.http.proxies import Proxy
-from worker.http.retry import NewKey, may_help, repeated
+from worker.http.retry import NewKey, may_help, repeating
 from worker.http.scripts import Keyed
 from worker.http.signing import Resolve, Signing
 from worker.http.task import Task
@@ -118,11 +118,9 @@ class AccountFetch:
             waited_before=self.seconds_waited,
         )
         with self.fetcher.traces.span("request", host=request.host, path=request.path):
-            return await repeated(
-                lambda: self._attempt(task), may_help=lambda error: self._may_help(error, task), sleep=self._wait
-            )
+            return await repeating(lambda error: self._may_help(error, task), self._wait)(self._attempt, task)
 
-    def _may_help(self, error: CollectError, task: Task) -> bool:
+    def _may_help(self, error: BaseException, task: Task) -> bool:
         """Whether the same request, at once or after a short pause, may do better."""
         if task.is_spent or (isinstance(error, OtherProxy) and self.proxy_group is None):
             return False
