@@ -34,6 +34,7 @@ from benchmarks.figures import Figure, show
 from benchmarks.ground import Ground, make_ground
 from benchmarks.lz4 import make_lz4_ground
 from benchmarks.server import RECORDS, SELLERS, Site, serving
+from worker.memory import look_for_garbage_less_often
 
 ROUNDS = 5
 PAGES = 40  # of each seller, for the collector and its halves
@@ -218,6 +219,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="that count; one more warms up")
     parser.add_argument("--server", choices=servers, action="append", help="only this one")
     options = parser.parse_args()
+    look_for_garbage_less_often()  # as a worker does
     peers.prepare()
     found = []
     for server in options.server or servers:

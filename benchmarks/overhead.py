@@ -30,6 +30,7 @@ from benchmarks.figures import Figure, show
 from benchmarks.ground import Ground, make_ground
 from benchmarks.server import Site, serving, tunnelling
 from worker.http.proxies import Proxy, ranked
+from worker.memory import look_for_garbage_less_often
 
 ROUNDS = 5
 ACCOUNTS = 100
@@ -103,6 +104,7 @@ async def compare(ground: Ground, site: Site, port: int) -> list[Figure]:
 def main() -> None:
     # The line that each run logs would stand among the figures.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    look_for_garbage_less_often()  # as a worker does
     home = Path(tempfile.mkdtemp(prefix="collector-benchmark-pages-"))
     try:
         with (

@@ -28,8 +28,9 @@ from benchmarks.pages import bodies, pages
 from benchmarks.writing import Bench, Row, bench
 from collectors.stream import Page
 from worker.db.progress import Lease
+from worker.memory import look_for_garbage_less_often
 
-TOTAL = 8_000_000  # bytes of bodies in a round
+TOTAL = 24_000_000  # bytes of bodies in a round: several transactions, even of the largest pages
 SIZES = {"5 KB": 5_000, "50 KB": 50_000, "300 KB": 300_000}
 ACCOUNTS, PAGES_EACH = 50, 20  # of the small transactions
 WORKER, COPY, JSONB = "worker", "COPY by the owner", "COPY into jsonb"
@@ -142,6 +143,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="that count; one more warms up")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    look_for_garbage_less_often()  # as a worker does
     sys.stderr.write(f"{machine()}\n")
     with make_ground() as ground:
         found = uvloop.run(measure(ground, "pglz", rounds=options.rounds))

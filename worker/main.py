@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from worker.http.pools import Pools, trusted
 from worker.http.valkey import Calls
 from worker.infisical import secrets_of
 from worker.logs import remember_secret
+from worker.memory import give_memory_back, look_for_garbage_less_often
 from worker.metrics import Metrics
 from worker.port import PortUnavailable
 from worker.queue import QueueUnavailable, make_redis, ping
@@ -50,9 +50,6 @@ from worker.vitals import shown
 log = structlog.get_logger(__name__)
 
 START_WITHIN = timedelta(seconds=30)  # how long a start waits for PostgreSQL and Redis
-
-_M_MMAP_THRESHOLD = -3  # malloc.h
-_LARGE_BLOCK = 128 << 10  # bytes, where glibc begins too
 
 Catalogue = Mapping[str, Mapping[str, Stream]]
 
@@ -131,16 +128,6 @@ async def open_resources(
         yield resources
 
 
-def give_memory_back() -> None:
-    """Let glibc return each large block as it is freed.
-
-    By itself it stops doing so at the first body, and keeps the holes between them. The pieces that a body comes in,
-    and what 50 connections hold of those while they wait for the byte budget, are large in this sense too.
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-
-
 async def run_worker(settings: Settings, *, number: int = 0, streams: Catalogue = STREAMS) -> None:
     """Run a worker until it is told to stop. Raises CannotStart or SettingsError.
 
@@ -154,6 +141,7 @@ async def run_worker(settings: Settings, *, number: int = 0, streams: Catalogue 
             await schedule.reconcile(resources)
             await keys.warn_ahead(resources)
             vitals.worker = build_worker(settings, resources, number=number)
+            look_for_garbage_less_often()
             await run(vitals.worker)
     except PortUnavailable as error:
         raise CannotStart(str(error)) from error
