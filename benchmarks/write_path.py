@@ -32,7 +32,7 @@ from worker.memory import look_for_garbage_less_often
 
 TOTAL = 24_000_000  # bytes of bodies in a round: several transactions, even of the largest pages
 SIZES = {"5 KB": 5_000, "50 KB": 50_000, "300 KB": 300_000}
-ACCOUNTS, PAGES_EACH = 50, 20  # of the small transactions
+ACCOUNTS, PAGES_EACH = 50, 40  # of the small transactions
 WORKER, COPY, JSONB = "worker", "COPY by the owner", "COPY into jsonb"
 READY, DOCUMENTS = "add_all, ready rows", "add_all, documents"
 

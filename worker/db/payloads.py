@@ -102,7 +102,7 @@ SELECT {", ".join(_PLACES[: len(_SHARED)])}, own.* FROM unnest({_OWN}) own ({", 
 """
 
 _SMALL = 32 << 10  # bytes of a body
-_TOGETHER = 32  # small rows in a statement's arrays
+_TOGETHER = 16  # small rows in the arrays of one message: the server works on it while we make the next
 
 _EARLIER_PAGES = """
 SELECT page_number, part, parts_id IS NOT NULL AS in_parts, sha256,
