@@ -14,8 +14,8 @@ from worker.db.requests import mark_collected
 from worker.db.superseding import supersede
 from worker.guard import trail_behind
 
-# About 8 MB is where larger batches stop paying. Two hundred small pages: half as many would cost a seventh more, and what
-# a killed worker had fetched is asked for again.
+# About 8 MB is where larger batches stop paying. Half as many small pages would cost a seventh more; and what a killed
+# worker had fetched is asked for again, so not more.
 BATCH_BYTES = 8 << 20
 BATCH_PAGES = 200
 

@@ -133,6 +133,27 @@ async def test_a_job_that_ends_makes_room_for_the_next_at_once(redis: ArqRedis) 
     assert diary.names == Counter(str(number) for number in range(5))
 
 
+async def test_a_worker_with_many_free_slots_takes_a_few_jobs_at_a_turn(redis: ArqRedis) -> None:
+    """Or jobs that take equally long would end together for ever, and wait for each other."""
+    started: asyncio.Queue[str] = asyncio.Queue()
+
+    async def wait(*args: Any, **_: Any) -> None:
+        await started.put(args[1])
+        await asyncio.Event().wait()
+
+    options = worker_options(
+        redis=redis,
+        functions=[func(wait, name="note")],
+        max_jobs=50,
+        poll_delay=timedelta(minutes=1),
+        handle_signals=False,
+    )
+    await offer(redis, jobs(20))
+    async with asyncio.timeout(5), at_work(CollectorWorker(**options)):
+        assert {await started.get() for _ in range(5)} == {"0", "1", "2", "3", "4"}
+        assert await ready_count(redis) == 15
+
+
 async def test_what_runs_is_not_in_the_way_of_what_waits(redis: ArqRedis) -> None:
     """Or each claim would walk past all that runs in the fleet: 3 ms of Redis at 2,000 jobs."""
     started: asyncio.Queue[str] = asyncio.Queue()
