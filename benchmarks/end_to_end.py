@@ -38,7 +38,7 @@ from worker.memory import look_for_garbage_less_often
 
 ROUNDS = 5
 PAGES = 40  # of each seller, for the collector and its halves
-PEERS_PAGES = 4  # of each seller, for the others
+PEERS_PAGES = 10  # of each seller, for the others
 _START_ROUNDS = 2  # of the runs of one page
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
 _AS_FAST_AS_PEERS = 10.0
