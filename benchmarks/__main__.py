@@ -24,9 +24,11 @@ def run(name: str) -> list[Measured]:
     sys.stderr.write(f"\n{name}\n")
     done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
     try:
-        return msgspec.json.decode(done.stdout, type=list[Measured])
+        figures = msgspec.json.decode(done.stdout, type=list[Measured])
     except msgspec.DecodeError as error:
         raise SystemExit(f"benchmarks.{name} ended with {done.returncode} and without figures: see above.") from error
+    assert len({one.name for one in figures}) == len(figures), "two figures of one name: compare would mix them up"
+    return figures
 
 
 def commit() -> str:

@@ -177,7 +177,7 @@ async def counts(ground: Ground) -> list[Figure]:
             Figure(name=f"{what}, {fewest} months", unit="ms", rounds=[1000 * each for each in took[what, fewest]]),
             *(
                 Figure(
-                    name=f"… {months} months",
+                    name=f"{what}, {months} months beside {fewest}",
                     unit="×",
                     rounds=[one / few for one, few in zip(took[what, months], took[what, fewest], strict=True)],
                     at_most=1.2,

@@ -101,7 +101,9 @@ async def scan(resources: Resources, admin: Admin) -> list[Figure]:
     assert await ask() == 5000, "not what should be measured"
     figures = [
         Figure(name="due scan of 5,000", unit="ms", rounds=await timed(ask), at_most=50),
-        Figure(name="… of which the server's processor", unit="ms", rounds=[await cost(5000) for _ in range(7)]),
+        Figure(
+            name="due scan of 5,000: the server's processor", unit="ms", rounds=[await cost(5000) for _ in range(7)]
+        ),
         Figure(
             name="tick, 5,000 due, into an empty queue", unit="ms", rounds=await timed(tick, before=empty), at_most=1000
         ),
@@ -116,7 +118,7 @@ async def scan(resources: Resources, admin: Admin) -> list[Figure]:
             rounds=await timed(tick, before=empty),
             at_most=1000,
         ),
-        Figure(name="… of which the server's processor", unit="ms", rounds=[await cost(3500) for _ in range(5)]),
+        Figure(name="tick after 6 h: the server's processor", unit="ms", rounds=[await cost(3500) for _ in range(5)]),
     ]
 
 

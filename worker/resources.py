@@ -18,7 +18,9 @@ from worker.metrics import Metrics
 from worker.secrets import Resolve
 from worker.traces import Traces
 
-_WRITTEN_AT_A_TIME = 8 << 20  # bytes: one batch, and one that overdraws; two connections saturate a server's two cores
+# Bytes: one batch of many pages, and one that overdraws, for two connections saturate a server's two cores; of batches
+# that two pages of 8 MB make, one at a time.
+_WRITTEN_AT_A_TIME = 12 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
