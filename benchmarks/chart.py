@@ -28,6 +28,7 @@ def draw(results: Results, path: Path) -> None:
         if goal is not None:
             axes.plot([goal, goal], [place - 0.45, place + 0.45], color=_GOAL, linewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)
+    axes.margins(y=0.01)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
