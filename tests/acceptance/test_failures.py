@@ -134,7 +134,7 @@ async def test_a_pool_without_a_free_connection_is_the_databases_failure_not_a_m
     stage: Stage, ozon: Account
 ) -> None:
     async with stage.resources() as resources:
-        engine = resources.sessions.kw["bind"]
+        engine = resources.engine
 
         async def secret(_: str, __: tuple[str, ...], *, fresh: bool = False) -> dict[str, str]:
             del fresh

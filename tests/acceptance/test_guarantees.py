@@ -189,7 +189,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_pages(
     stage: Stage, prices: Account, stream: str
 ) -> None:
     async with stage.resources() as resources:
-        engine = resources.sessions.kw["bind"].sync_engine
+        engine = resources.engine.sync_engine
         statements: list[str] = []
         event.listen(engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))  # its SQL
         event.listen(engine, "connect", lambda made, _: made.run_async(partial(_listen, statements)))

@@ -18,15 +18,11 @@ from collectors.errors import CollectError, PutOff, StreamUnavailable
 from collectors.stream import Id, Stream, Watermark
 from worker.db.partitions import from_month
 from worker.db.progress import SliceKey
-from worker.db.superseding import EVER, oldest_current
+from worker.db.superseding import EVER, OF_STREAMS, oldest_current
 
 WAIT = timedelta(minutes=5)  # for a stream that has not been collected yet
 _PAGES_AT_ONCE = 4  # in memory
 _CLOCKS_DIFFER = timedelta(hours=1)
-
-_OF_STREAMS = """
-    organization_id = :organization_id AND marketplace_account_id = :account_id
-    AND stream = ANY (CAST(:streams AS text[])) AND (CAST(:of_slice AS text) IS NULL OR slice = :of_slice)"""
 
 # What was set aside, or what the account cannot have, is not waited for: the ids of the others are all there are.
 _COLLECTED = "bool_or(last_success_at IS NOT NULL)"
@@ -35,13 +31,13 @@ _AWAITED = "bool_or(last_success_at IS NULL AND state = 'active')"
 _STANDING = text(f"""
 SELECT stream, {_COLLECTED} AS collected, {_AWAITED} AS awaited,
     bool_or(state NOT IN ('retired', 'unavailable')) AS possible
-FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live'
+FROM collect.stream_state WHERE {OF_STREAMS} AND lane = 'live'
 GROUP BY stream ORDER BY stream
 """)
 
 _PAGES = f"""
 SELECT stream, payload, body FROM raw.pages({{month}}, 'infinity')
-WHERE {_OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
+WHERE {OF_STREAMS} AND NOT superseded AND fetched_at >= :fetched_since
   AND CASE WHEN walk_id IS NULL THEN fetched_at >= :since ELSE time_window IS NULL OR upper(time_window) > :since END
 """
 

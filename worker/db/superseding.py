@@ -77,15 +77,15 @@ WHERE {OF_KEY} AND {_CURRENT} AND w.started_at >= {{month}} AND w.time_window IS
   AND NOT w.time_window <@ c.settled
 """
 
-_OF_STREAMS = """
+OF_STREAMS = """
     organization_id = :organization_id AND marketplace_account_id = :account_id
     AND stream = ANY (CAST(:streams AS text[])) AND (CAST(:of_slice AS text) IS NULL OR slice = :of_slice)"""
 
-_POSITIONS = text(f"SELECT position FROM collect.stream_state WHERE {_OF_STREAMS} AND lane = 'live' AND version > 0")
+_POSITIONS = text(f"SELECT position FROM collect.stream_state WHERE {OF_STREAMS} AND lane = 'live' AND version > 0")
 
 _OLDEST = f"""
 SELECT min(started_at) FROM collect.walk
-WHERE {_OF_STREAMS} AND {_CURRENT} AND started_at >= {{month}}
+WHERE {OF_STREAMS} AND {_CURRENT} AND started_at >= {{month}}
   AND (time_window IS NULL OR upper(time_window) > :since)
 """
 

@@ -21,7 +21,7 @@ from tests.integration.db.rows import Tenant, row_of, table_named
 from tests.servers import Database
 from tests.stage import Account, Stage, run_all
 from worker.db.bronze import Range, reading, stored_pages
-from worker.db.engine import Sessions
+from worker.db.engine import Sessions, engine_of
 from worker.db.partitions import month_after
 from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.progress import keep_walk
@@ -62,7 +62,7 @@ def looked_at(sessions: Sessions, *tables: str) -> Iterator[set[date]]:
         names = connection.exec_driver_sql(_LOCKED, (f"^({'|'.join(tables)})_y",)).scalars()
         found.update(datetime.strptime(name[-8:], "y%Ym%m").replace(tzinfo=UTC).date() for name in names)
 
-    engine = sessions.kw["bind"].sync_engine
+    engine = engine_of(sessions).sync_engine
     event.listen(engine, "commit", look)
     yield found
     event.remove(engine, "commit", look)
