@@ -13,9 +13,9 @@ import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ResourceClosedError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from collectors.errors import PutOff
 from collectors.registry import STREAMS
@@ -40,12 +40,12 @@ from worker.logs import remember_secret
 from worker.memory import give_memory_back, look_for_garbage_less_often
 from worker.metrics import Metrics
 from worker.port import PortUnavailable
-from worker.queue import QueueUnavailable, make_redis, ping
+from worker.queue import QueueRefusesUs, QueueUnavailable, make_redis, ping
 from worker.resources import Resources
 from worker.runtime import CollectorWorker, run, worker_options
 from worker.settings import Settings
 from worker.traces import TracesUnavailable, tracing
-from worker.vitals import shown
+from worker.vitals import Vitals, shown
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +53,19 @@ START_WITHIN = timedelta(seconds=30)  # how long a start waits for PostgreSQL an
 
 Catalogue = Mapping[str, Mapping[str, Stream]]
 
-_NOW = text("SELECT clock_timestamp()")
-
 
 class CannotStart(Exception):
     """The process cannot run as it is set up. The message is one sentence: what is wrong, what to do."""
+
+
+class ServerWentAway(CannotStart):
+    """It may well be back in a moment."""
+
+
+_NOW = text("SELECT clock_timestamp()")
+
+# The last two are what SQLAlchemy raises if its first connection is lost while it gets to know the server.
+_AWAY = (OSError, DBAPIError, ServerWentAway, ResourceClosedError, NotImplementedError)
 
 
 @asynccontextmanager
@@ -78,7 +86,9 @@ async def open_resources(
         await _wait_for_database(engine, within)
         await _refuse_unfit(engine)
         try:
-            await ping(redis, within)
+            async for attempt in _patiently(within):
+                with attempt:
+                    await ping(redis, within)
         except QueueUnavailable as error:
             raise CannotStart(str(error)) from error
         await _warn_of_eviction(redis)
@@ -124,7 +134,7 @@ async def open_resources(
         try:
             await fetcher.limits.restore(streams)
         except PutOff as error:
-            raise CannotStart(f"{error}; check that PostgreSQL and Redis still run") from error
+            raise ServerWentAway(f"{error}; check that PostgreSQL and Redis still run") from error
         yield resources
 
 
@@ -134,15 +144,38 @@ async def run_worker(settings: Settings, *, number: int = 0, streams: Catalogue 
     `number`: which of several processes with these settings it is, from 0. Its HTTP port is that of the settings + it.
     """
     give_memory_back()
+    async with prepared(settings, number=number, streams=streams) as (resources, vitals):
+        vitals.worker = build_worker(settings, resources, number=number)
+        look_for_garbage_less_often()
+        await run(vitals.worker)
+
+
+@asynccontextmanager
+async def prepared(
+    settings: Settings, *, number: int = 0, streams: Catalogue = STREAMS
+) -> AsyncIterator[tuple[Resources, Vitals]]:
+    """Open everything and do what comes before the first job; again, if a server goes away meanwhile.
+
+    Raises CannotStart or SettingsError, and what drivers raise if servers come and go for START_WITHIN.
+    """
+    async with AsyncExitStack() as stack:
+        async for attempt in _patiently(START_WITHIN):
+            with attempt:
+                both = await stack.enter_async_context(_prepared_once(settings, number=number, streams=streams))
+        yield both
+
+
+@asynccontextmanager
+async def _prepared_once(
+    settings: Settings, *, number: int, streams: Catalogue
+) -> AsyncIterator[tuple[Resources, Vitals]]:
     address = settings.http_address and settings.http_address.of_process(number)
     try:
         async with open_resources(settings, streams=streams) as resources, shown(address, resources) as vitals:
             await schedule.keep_partitions_ahead(resources)
             await schedule.reconcile(resources)
             await keys.warn_ahead(resources)
-            vitals.worker = build_worker(settings, resources, number=number)
-            look_for_garbage_less_often()
-            await run(vitals.worker)
+            yield resources, vitals
     except PortUnavailable as error:
         raise CannotStart(str(error)) from error
 
@@ -173,16 +206,11 @@ def build_worker(
 
 async def _wait_for_database(engine: AsyncEngine, within: timedelta) -> None:
     try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_may_come_up),
-            stop=stop_after_delay(within),
-            wait=wait_fixed(0.5),
-            reraise=True,
-        ):
+        async for attempt in _patiently(within):
             with attempt:
                 async with engine.connect() as connection:
                     await connection.execute(_NOW)
-    except (OSError, DBAPIError) as error:
+    except _AWAY as error:
         where = f"{engine.url.host}:{engine.url.port or 5432}/{engine.url.database}"
         raise CannotStart(
             f"PostgreSQL at {where} cannot be used: {str(getattr(error, 'orig', None) or error).splitlines()[0]}; "
@@ -199,9 +227,20 @@ async def _refuse_unfit(engine: AsyncEngine) -> None:
         raise CannotStart(str(error)) from error
 
 
+def _patiently(within: timedelta) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception(_may_come_up),
+        stop=stop_after_delay(within),
+        wait=wait_exponential(multiplier=0.1, max=0.5),
+        reraise=True,
+    )
+
+
 def _may_come_up(error: BaseException) -> bool:
     """Whether waiting may help: not against a wrong password (28…) or a database that does not exist (3D000)."""
-    return isinstance(error, OSError | DBAPIError) and not sqlstate(error).startswith(("28", "3D000"))
+    if isinstance(error, QueueUnavailable):
+        return not isinstance(error, QueueRefusesUs)
+    return isinstance(error, _AWAY) and not sqlstate(error).startswith(("28", "3D000"))
 
 
 async def _warn_of_eviction(redis: ArqRedis) -> None:

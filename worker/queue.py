@@ -47,6 +47,10 @@ class QueueUnavailable(Exception):
     """Redis cannot be used. The message says where it is and why, and holds no password."""
 
 
+class QueueRefusesUs(QueueUnavailable):
+    """Waiting will not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A call of a job function by its name. One id is in the queue once, from the offer until its run has ended."""
@@ -133,7 +137,7 @@ async def ping(redis: ArqRedis, within: timedelta) -> None:
     except TimeoutError:
         reason = f"does not answer within {within.total_seconds():g} s: check that it runs and can be reached"
     except (AuthenticationError, AuthorizationError, NoPermissionError):
-        reason = "refuses us: check user, password and rights"
+        raise QueueRefusesUs(f"Redis at {_place(redis)} refuses us: check user, password and rights") from None
     except (RedisError, OSError) as error:
         reason = f"cannot be used ({error}): check that it runs and that the address is right"
     else:

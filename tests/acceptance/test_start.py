@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from tests.servers import Database
-from worker.main import CannotStart, open_resources
+from tests.stage import Stage
+from worker.main import CannotStart, open_resources, prepared
 from worker.settings import Settings, load
 
 SHORT = timedelta(seconds=1)
+
+
+class Relay:
+    """Passes on what a server and its clients say, and loses every connection once, before the `cut_at`th message."""
+
+    def __init__(self, host: str, port: int, *, cut_at: int) -> None:
+        self.has_cut = False
+        self._server = host, port
+        self._cut_at = cut_at
+        self._messages = 0
+        self._open: set[asyncio.StreamWriter] = set()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        async with await asyncio.start_server(self._relay, "127.0.0.1", 0) as server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._server)
+        self._open |= {writer, to_server}
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass(reader, to_server, counted=True))
+            both.create_task(self._pass(from_server, writer, counted=False))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool) -> None:
+        with suppress(ConnectionError):
+            while message := await reader.read(1 << 16):
+                self._messages += counted
+                if self._messages == self._cut_at and not self.has_cut:
+                    self.has_cut = True
+                    for each in self._open:
+                        each.transport.abort()
+                writer.write(message)
+        writer.close()
 
 
 def settings(database: Database, redis_url: str, *, database_url: str | None = None) -> Settings:
@@ -62,3 +103,20 @@ async def test_servers_that_are_not_there_are_told_after_a_bounded_wait(database
     said = await refusal(settings(database, "redis://:unsaid-secret@127.0.0.1:1/0"))
     assert "Redis at 127.0.0.1:1" in said
     assert "unsaid-secret" not in said
+
+
+@pytest.mark.parametrize("server", ["database_url", "redis_url"])
+async def test_a_server_that_goes_away_at_any_moment_of_the_start_is_waited_for(stage: Stage, server: str) -> None:
+    url = getattr(stage.settings, server).get_secret_value()
+    there = urlsplit(url)
+    assert there.hostname is not None
+    assert there.port is not None
+    for number in itertools.count(1, 2):
+        relay = Relay(there.hostname, there.port, cut_at=number)
+        async with relay.listening() as port:
+            through = SecretStr(url.replace(f":{there.port}", f":{port}"))
+            async with prepared(stage.settings.model_copy(update={server: through})):
+                pass
+        if not relay.has_cut:
+            break
+    assert number > 5, "nothing was cut"

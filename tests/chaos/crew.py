@@ -11,6 +11,7 @@ from typing import Self
 
 _JUMPING = "tests.chaos.jumping_worker"
 _LOOK_EVERY = 0.1
+_LAST_SAID = 4_000  # characters
 _STOPS_WITHIN = 60.0  # seconds, after a SIGTERM: a page in progress, and what is signed off
 
 
@@ -24,7 +25,7 @@ class Crew:
         self._log_of: dict[Process, Path] = {}
         self.members: list[Process] = []
         self.stopped: list[int] = []  # the exit codes of those that were told to stop
-        self.fell: list[int] = []  # of those that left by themselves
+        self.fell: list[str] = []  # what those said last that left by themselves
 
     async def __aenter__(self) -> Self:
         for _ in range(self._size):
@@ -55,7 +56,7 @@ class Crew:
     def _has_fallen(self, member: Process) -> bool:
         if member.returncode is None:
             return False
-        self.fell.append(member.returncode)
+        self.fell.append(f"left with {member.returncode}: {self._log_of[member].read_text()[-_LAST_SAID:]}")
         return True
 
     async def _succeed(self, member: Process) -> None:
@@ -66,6 +67,11 @@ class Crew:
         """Return when it takes jobs: before that, a signal ends it as it ends any program."""
         while "worker started" not in self._log_of[member].read_text():  # noqa: ASYNC110 - its log tells nobody
             await asyncio.sleep(_LOOK_EVERY)
+
+    def look(self) -> None:
+        """Note those in `fell` that are gone now."""
+        for member in self.members:
+            self._has_fallen(member)
 
     @property
     def said(self) -> str:
