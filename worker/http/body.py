@@ -59,6 +59,14 @@ class ByteBudget:
         self._begun += 1
         return self._begun
 
+    def take_at_once(self, hold: Hold, size: int) -> bool:
+        """Take them if they are there and nobody waits; tell whether they were."""
+        if self._waiters or self.used + size > self.limit:
+            return False
+        self.used += size
+        hold.size += size
+        return True
+
     async def take(self, hold: Hold, size: int) -> None:
         waiter = _Waiter(hold, size, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
@@ -113,6 +121,8 @@ class Hold:
         """Add so many bytes, when the budget has them."""
         if self.size == 0:
             self.since = self._budget.next_number()
+        if self._budget.take_at_once(self, size):
+            return
         with self.while_waiting():
             await self._budget.take(self, size)
 
