@@ -25,7 +25,7 @@ from worker import schedule
 from worker.client import Client
 from worker.collect import collect
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
-from worker.db.tenancy import OrganizationId, tenant_transaction
+from worker.db.tenancy import OrganizationId, tenant_driver
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
 from worker.jobs import collect_slice
@@ -153,8 +153,8 @@ class Collector:
         )
 
     async def _lease(self, account: AccountId) -> Lease:
-        async with tenant_transaction(self.resources.sessions, self.organization) as session:
-            lease = await take_lease(session, self._key(account))
+        async with tenant_driver(self.resources.sessions, self.organization) as driver:
+            lease = await take_lease(driver, self._key(account))
         assert lease is not None
         return lease
 

@@ -31,7 +31,7 @@ from worker.db.engine import Sessions, make_engine, make_sessions
 from worker.db.partitions import ensure_months, month_after
 from worker.db.position import OpenWalk, Position
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
-from worker.db.tenancy import OrganizationId, tenant_commit, tenant_transaction
+from worker.db.tenancy import OrganizationId, tenant_driver, tenant_transaction
 
 COUNTS = (12, 120, 600)
 ROUNDS = 11
@@ -100,7 +100,7 @@ class Tenant:
         batch = Batch(PRICES, Position(walk=self._walk, current_since=lease.position.current_since))
         for number in range(1, pages + 1):
             batch.add(_page(last=last and number == pages))
-        async with tenant_commit(self._sessions, self._key.organization_id) as driver:
+        async with tenant_driver(self._sessions, self._key.organization_id) as driver:
             await batch.write(driver, lease)
         self._lease = replace(lease, version=lease.version + 1, position=batch.position)
         if last:
@@ -120,8 +120,8 @@ class Tenant:
                 return len([row async for row in rows])
 
     async def _leased(self) -> Lease:
-        async with tenant_transaction(self._sessions, self._key.organization_id) as session:
-            lease = await take_lease(session, self._key)
+        async with tenant_driver(self._sessions, self._key.organization_id) as driver:
+            lease = await take_lease(driver, self._key)
         assert lease is not None, "the slice is not due, or somebody's"
         return lease
 

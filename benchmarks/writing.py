@@ -24,7 +24,7 @@ from collectors.stream import Page
 from worker.batch import BATCH_BYTES, BATCH_PAGES
 from worker.db.models import Payload
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
-from worker.db.tenancy import OrganizationId, tenant_transaction
+from worker.db.tenancy import OrganizationId, tenant_driver, tenant_transaction
 from worker.keeping import Keeping, Tally
 from worker.resources import Resources
 
@@ -120,8 +120,8 @@ class Bench:
         """Return the right to run the account's stream, from its beginning."""
         key = SliceKey(organization_id=self.organization, account_id=account, marketplace="ozon", stream=STREAM.name)
         await self.admin.execute(_DUE, self.organization, account, STREAM.name)
-        async with tenant_transaction(self.resources.sessions, self.organization) as session:
-            lease = await take_lease(session, key)
+        async with tenant_driver(self.resources.sessions, self.organization) as driver:
+            lease = await take_lease(driver, key)
         assert lease is not None, "the slice is due"
         return lease
 

@@ -14,7 +14,6 @@ from contextlib import aclosing
 from collectors.errors import AskLess, CollectError, Later, Unacceptable
 from collectors.stream import Stream, Window
 from worker.db.progress import Lease
-from worker.db.tenancy import tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.keeping import Keeping, Tally
 from worker.resources import Resources
@@ -36,8 +35,7 @@ async def collect(
     `enough` is asked at every page's end: a deadline, or a worker that is told to stop. Raises what ended the run
     early, as `collectors.errors` names it, after keeping the pages before it; LeaseLost keeps nothing more.
     """
-    async with tenant_transaction(resources.sessions, lease.key.organization_id) as session:
-        windows = deque(await windows_to_read(session, lease, stream, resources.clock.now()))
+    windows = deque(await windows_to_read(resources.sessions, lease, stream, resources.clock.now()))
     keeping = Keeping(resources, lease, stream, tally)
     while windows:
         window = windows.popleft()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.db.progress import LEASE, Lease, LeaseLost, renew_lease
-from worker.db.tenancy import tenant_transaction
+from worker.db.tenancy import tenant_driver
 from worker.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -27,8 +27,8 @@ async def heartbeat(resources: Resources, lease: Lease) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             try:
-                async with tenant_transaction(resources.sessions, lease.key.organization_id) as session:
-                    await renew_lease(session, lease)
+                async with tenant_driver(resources.sessions, lease.key.organization_id) as driver:
+                    await renew_lease(driver, lease)
             except LeaseLost:
                 lost.set()
                 owner.cancel()

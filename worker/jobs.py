@@ -22,12 +22,13 @@ from collectors.refusals import retry_after
 from collectors.stream import Answer, Secret, Stream
 from worker.collect import collect
 from worker.db.accounts import Account, ProxyRow, load_account, load_proxies
+from worker.db.driver import driver_of
 from worker.db.endings import QUARANTINED, Ending, RunRecord, end_run, sayable
 from worker.db.ids import wake
 from worker.db.partitions import with_months
 from worker.db.progress import Lease, LeaseLost, SliceKey, take_lease
 from worker.db.reconcile import lists_slices, reconcile_account
-from worker.db.tenancy import retry_conflicts, tenant_transaction
+from worker.db.tenancy import retry_conflicts, tenant_driver, tenant_transaction
 from worker.heartbeat import heartbeat
 from worker.http.fetch import AccountFetch
 from worker.keeping import Tally
@@ -55,13 +56,13 @@ async def collect_slice(resources: Resources, key: SliceKey, *, stopping: Callab
     if stream is None:
         log.warning("no such stream here: another release asked for it", slice=str(key))
         return
-    async with tenant_transaction(resources.sessions, key.organization_id) as session:
+    async with tenant_driver(resources.sessions, key.organization_id) as driver:
         asked_at = resources.clock.wall()
-        lease = await take_lease(session, key)
+        lease = await take_lease(driver, key)
         if lease is None:
             return
-        account = await load_account(session, key)
-        proxies = await load_proxies(session, account.proxy_group)
+        account = await load_account(driver, key)
+        proxies = await load_proxies(driver, account.proxy_group)
     if not resources.clock.correct(lease.taken_at, asked_at):
         log.error("the worker's clock is wrong", skew=str(resources.clock.skew))
     run = _Run(resources, lease, stream, account)
@@ -235,11 +236,14 @@ class _Run:
         return secret
 
     async def _write(self, ending: Ending, record: RunRecord) -> bool:
-        key = self._lease.key
-        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
-            ours = await end_run(session, self._lease, ending, record)
-            streams = self._resources.streams[key.marketplace]
-            if ours and self._tally.walks and lists_slices(self._stream, streams.values()):
+        key, sessions = self._lease.key, self._resources.sessions
+        streams = self._resources.streams[key.marketplace]
+        if not (self._tally.walks and lists_slices(self._stream, streams.values())):
+            async with tenant_driver(sessions, key.organization_id) as driver:
+                return await end_run(driver, self._lease, ending, record)
+        async with tenant_transaction(sessions, key.organization_id) as session:
+            ours = await end_run(await driver_of(session), self._lease, ending, record)
+            if ours:
                 account = key.organization_id, key.account_id
                 await reconcile_account(session, *account, streams, self._resources.clock.now())
         return ours

@@ -26,7 +26,7 @@ from worker.db.position import EarlierWalk, OpenWalk, Position
 from worker.db.progress import Lease, wanted_from
 from worker.db.quarantine import Refused, set_aside
 from worker.db.superseding import earlier_walk
-from worker.db.tenancy import retry_conflicts, tenant_commit, tenant_transaction
+from worker.db.tenancy import retry_conflicts, tenant_driver, tenant_transaction
 from worker.resources import Resources
 from worker.walks import ALARMING, asked, halves, is_endless, resumable
 
@@ -207,12 +207,12 @@ class Keeping:
 
     async def _look_up(self, window: Window | None, *, begins: bool) -> tuple[datetime, EarlierWalk | None]:
         key = self._lease.key
-        async with tenant_transaction(self._resources.sessions, key.organization_id) as session:
-            since = await wanted_from(session, key) or self._resources.clock.now()
+        async with tenant_driver(self._resources.sessions, key.organization_id) as driver:
+            since = await wanted_from(driver, key) or self._resources.clock.now()
             if not begins:
                 return since, None
             current_since = self._lease.position.current_since
-            return since, await earlier_walk(session, key, window, current_since=current_since)
+            return since, await earlier_walk(driver, key, window, current_since=current_since)
 
     async def _ids_of(self, under_way: OpenWalk | None) -> Sequence[Id]:
         key, kept = self._lease.key, self._resources.ids
@@ -244,7 +244,7 @@ class Keeping:
         raise AssertionError("the careful way either returns or raises")
 
     async def _transaction(self, *, careful: bool) -> Written:
-        async with tenant_commit(
+        async with tenant_driver(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as driver:
             written = await self._batch.write(driver, self._lease, careful=careful)

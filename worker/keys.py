@@ -22,7 +22,7 @@ from worker.db.accounts import Account, load_account, load_proxies
 from worker.db.endings import sayable
 from worker.db.keys import KeyRow, claim_check, read_keys, record_key
 from worker.db.progress import AccountId, SliceKey
-from worker.db.tenancy import OrganizationId, system_transaction, tenant_transaction
+from worker.db.tenancy import OrganizationId, system_transaction, tenant_driver, tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.resources import Resources
 from worker.secrets import Resolve, SecretUnavailable
@@ -123,9 +123,9 @@ async def check_account(
     The request goes out as every other of the account does.
     """
     key = SliceKey(organization_id=organization_id, account_id=account_id, marketplace=marketplace, stream="key")
-    async with tenant_transaction(resources.sessions, organization_id) as session:
-        account = await load_account(session, key)
-        rows = await load_proxies(session, account.proxy_group)
+    async with tenant_driver(resources.sessions, organization_id) as driver:
+        account = await load_account(driver, key)
+        rows = await load_proxies(driver, account.proxy_group)
     streams = resources.streams[marketplace].values()
     # No stream's needs, limits or rows: this is a question about the key.
     stream = replace(next(iter(streams)), name="key", needs="", buckets=(), sellers=lambda _: ())

@@ -16,7 +16,7 @@ from collectors.refusals import judge_status
 from collectors.stream import Answer, Mark, Page, Request, Skip, Stream, Walk, Window
 from worker.batch import Batch
 from worker.db.administration import NotPossible
-from worker.db.driver import driver_of
+from worker.db.driver import Driver, driver_of
 from worker.db.endings import sayable
 from worker.db.ids import read_ids
 from worker.db.position import Position, decode
@@ -49,11 +49,12 @@ async def replay(
         raise NotPossible(f"an earlier release set this answer aside, and did not note where its slice stood: {_DROP}")
     if not row["whole"]:
         raise NotPossible(f"the answer held the account's keys, which were taken out of it: {_DROP}")
-    lease = await take_lease_over(session, key)
+    driver = await driver_of(session)
+    lease = await take_lease_over(driver, key)
     if lease is None:
         raise NotPossible(f"{key} is being collected, or no longer collected: try again in a minute")
-    batch = Batch(stream, await _position(session, lease, decode(row["position"])))
-    since = await wanted_from(session, key) or lease.taken_at
+    batch = Batch(stream, await _position(driver, lease, decode(row["position"])))
+    since = await wanted_from(driver, key) or lease.taken_at
     try:
         ids = await read_ids(session, key, stream, streams[key.marketplace], lease.taken_at)
         walk = asked(batch.position, key, seller=row["seller"], since=since, now=lease.taken_at, ids=ids)
@@ -64,12 +65,12 @@ async def replay(
     under_way = batch.position.walk
     if under_way is not None and not resumable(stream, under_way, lease.taken_at):
         _refuse_old(under_way.started_at)
-    await batch.write(await driver_of(session), lease)
+    await batch.write(driver, lease)
     await mark_replayed(session, quarantined_id, lease)
     return key, step
 
 
-async def _position(session: AsyncSession, lease: Lease, then: Position) -> Position:
+async def _position(driver: Driver, lease: Lease, then: Position) -> Position:
     """Return where the slice stands, if it is where it stood when it had asked for the answer. Raises NotPossible."""
     now = lease.position
     if then.walk is None:
@@ -80,7 +81,7 @@ async def _position(session: AsyncSession, lease: Lease, then: Position) -> Posi
             return msgspec.structs.replace(then, parts=now.parts, current_since=now.current_since)
     elif then.walk.pages == 0 and then.cursor is None:  # a walk is written down with its first page
         window = None if then.walk.window is None else Window(*then.walk.window)
-        newest = await earlier_walk(session, lease.key, window, current_since=now.current_since)
+        newest = await earlier_walk(driver, lease.key, window, current_since=now.current_since)
         if newest is not None and newest.started_at > then.walk.started_at:
             raise NotPossible(f"{lease.key} was read again since, without this answer: {_DROP}")
         return msgspec.structs.replace(then, parts=now.parts, current_since=now.current_since)

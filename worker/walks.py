@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from collectors.errors import SplitWindow
 from collectors.stream import Id, Stream, Walk, Watermark, Window, Windows
 from collectors.windows import due, horizon, in_two, missing
+from worker.db.engine import Sessions
 from worker.db.position import OpenWalk, Position
 from worker.db.progress import Lease, SliceKey
 from worker.db.requests import asked_gaps
 from worker.db.superseding import lacking, unsettled
+from worker.db.tenancy import tenant_driver
 
 ALARMING = 3  # walks in a row that grew too old
 LONGEST = timedelta(days=28)  # that a walk goes on, whatever its stream trusts: raw.pages looks for it so far back
@@ -25,7 +25,7 @@ def resumable(stream: Stream, walk: OpenWalk | None, now: datetime) -> bool:
     return walk is not None and now - walk.started_at <= min(stream.trusted_for, LONGEST)
 
 
-async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window | None]:
+async def windows_to_read(sessions: Sessions, lease: Lease, stream: Stream, now: datetime) -> list[Window | None]:
     """Return the windows to walk now, in order; None stands for a snapshot, or for a watermark's endless walk."""
     under_way = lease.position.walk
     first: list[Window | None] = []
@@ -36,21 +36,24 @@ async def windows_to_read(session: AsyncSession, lease: Lease, stream: Stream, n
     # A window that was split is due as a whole until all of its parts are read: it waits for the next run.
     wanted = first + [
         window
-        for window in await _due(session, lease, stream, now)
+        for window in await _due(sessions, lease, stream, now)
         if window not in first and not any(window and window.overlaps(part) for part in parts)
     ]
     return [window for window in wanted if window is None or window.end <= now + _SLACK]
 
 
-async def _due(session: AsyncSession, lease: Lease, stream: Stream, now: datetime) -> list[Window] | list[None]:
-    if lease.key.lane == "backfill":
-        wanted = await asked_gaps(session, lease.key)
-        return missing(stream.progress, wanted, now) if isinstance(stream.progress, Windows) else wanted
-    if not isinstance(stream.progress, Windows):
+async def _due(sessions: Sessions, lease: Lease, stream: Stream, now: datetime) -> list[Window] | list[None]:
+    key, progress = lease.key, stream.progress
+    if key.lane == "live" and not isinstance(progress, Windows):
         return [None]
-    holes, since = await lacking(session, lease.key, horizon(stream.progress, now))
-    read = await unsettled(session, lease.key, since) if stream.progress.restated and since is not None else []
-    return due(stream.progress, holes, read, now)
+    async with tenant_driver(sessions, key.organization_id) as driver:
+        if key.lane == "backfill":
+            wanted = await asked_gaps(driver, key)
+            return missing(progress, wanted, now) if isinstance(progress, Windows) else wanted
+        assert isinstance(progress, Windows)
+        holes, since = await lacking(driver, key, horizon(progress, now))
+        read = await unsettled(driver, key, since) if progress.restated and since is not None else []
+        return due(progress, holes, read, now)
 
 
 def is_endless(stream: Stream, window: Window | None) -> bool:

@@ -19,7 +19,7 @@ from worker.db.payloads import insert_pages, page_row
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import AccountId, SliceKey, keep_walk
 from worker.db.superseding import supersede
-from worker.db.tenancy import OrganizationId, tenant_commit
+from worker.db.tenancy import OrganizationId, tenant_driver
 
 LONG_AGO = "2020-01-01"
 
@@ -91,7 +91,7 @@ def keep(
 
     async def write() -> None:
         engine = make_engine(database.worker_url, null_pool=True)
-        async with tenant_commit(make_sessions(engine), key.organization_id) as driver:
+        async with tenant_driver(make_sessions(engine), key.organization_id) as driver:
             await insert_pages(driver, key, rows, walk)
             await keep_walk(driver, key, walk, complete=complete)
             if complete:

@@ -19,7 +19,7 @@ from worker.clock import Clock
 from worker.collect import collect
 from worker.db.driver import Driver
 from worker.db.progress import LeaseLost, take_lease
-from worker.db.tenancy import tenant_transaction
+from worker.db.tenancy import tenant_driver, tenant_transaction
 from worker.http.fetch import AccountFetch
 from worker.jobs import collect_slice
 from worker.keeping import Tally
@@ -120,8 +120,8 @@ async def test_sixteen_runs_of_one_job_at_once_have_one_effect(stage: Stage, pri
 async def test_a_worker_that_lost_the_lease_keeps_nothing(stage: Stage, prices: Account) -> None:
     key = prices.key("prices")
     async with stage.resources() as resources:
-        async with tenant_transaction(resources.sessions, key.organization_id) as session:
-            lease = await take_lease(session, key)
+        async with tenant_driver(resources.sessions, key.organization_id) as driver:
+            lease = await take_lease(driver, key)
         assert lease is not None
         async with stage.database.connect("collector_admin") as admin:
             await admin.execute("UPDATE collect.stream_state SET lease_token = uuidv7()")
@@ -143,8 +143,8 @@ async def test_a_worker_that_lost_the_lease_keeps_nothing(stage: Stage, prices: 
 async def test_a_worker_that_lost_the_race_for_the_position_keeps_nothing(stage: Stage, prices: Account) -> None:
     key = prices.key("prices")
     async with stage.resources() as resources:
-        async with tenant_transaction(resources.sessions, key.organization_id) as session:
-            lease = await take_lease(session, key)
+        async with tenant_driver(resources.sessions, key.organization_id) as driver:
+            lease = await take_lease(driver, key)
         assert lease is not None
         stream = resources.streams["wildberries"]["prices"]
         for again in (False, True):

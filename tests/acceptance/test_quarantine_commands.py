@@ -18,7 +18,7 @@ from worker.db.engine import make_engine, make_sessions
 from worker.db.position import Position
 from worker.db.progress import SliceKey
 from worker.db.quarantine import Refused, set_aside
-from worker.db.tenancy import tenant_commit
+from worker.db.tenancy import tenant_driver
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 BODY = b'{"odd": "\xd0\xb4\xd0\xb0",\n "\x1b[2J": 1}'
@@ -33,7 +33,7 @@ def quarantine(database: Database, key: SliceKey, body: bytes = BODY) -> None:
         one = Refused(
             answer=answer, sha256=hashlib.sha256(body).digest(), reason="the envelope moved", position=Position(pages=7)
         )
-        async with tenant_commit(make_sessions(engine), key.organization_id) as driver:
+        async with tenant_driver(make_sessions(engine), key.organization_id) as driver:
             await set_aside(driver, key, [one])
 
     asyncio.run(write())

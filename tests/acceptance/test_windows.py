@@ -17,7 +17,7 @@ from tests.stage import Account, Stage
 from worker.db.position import OpenWalk
 from worker.db.progress import keep_walk
 from worker.db.superseding import supersede
-from worker.db.tenancy import tenant_commit
+from worker.db.tenancy import tenant_driver
 from worker.jobs import collect_slice
 from worker.resources import Resources
 
@@ -58,7 +58,7 @@ async def test_a_window_that_is_too_large_is_read_in_parts_however_often_the_run
 
 async def _complete(account: Account, resources: Resources, *walks: tuple[str, int, int, int]) -> None:
     """Complete walks: lane, the minute it began at, and the hours of its window."""
-    async with tenant_commit(resources.sessions, account.organization_id) as driver:
+    async with tenant_driver(resources.sessions, account.organization_id) as driver:
         for number, (lane, began, since, until) in enumerate(walks):
             walk = OpenWalk(
                 id=uuid4(),

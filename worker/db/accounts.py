@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from worker.db.driver import Driver, Statement
 from worker.db.progress import SliceKey
 
 
@@ -33,12 +34,12 @@ class ProxyRow:
     most_accounts: int
 
 
-_ACCOUNT = text("""
+_ACCOUNT = Statement("""
 SELECT name, marketplace, external_id, secret_ref, proxy_group
 FROM core.marketplace_account WHERE organization_id = :organization_id AND id = :account_id
 """)
 
-_PROXIES = text("""
+_PROXIES = Statement("""
 SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, max_accounts AS most_accounts
 FROM core.proxy WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
 """)
@@ -48,32 +49,27 @@ SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, ma
 FROM core.proxy WHERE status = 'active' ORDER BY name
 """)
 
-_PAUSE = text("""
+_PAUSE = Statement("""
 UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason, paused_until = NULL
 WHERE organization_id = :organization_id AND id = :account_id
 """)
 
 
-async def load_account(session: AsyncSession, key: SliceKey) -> Account:
-    row = (
-        await session.execute(_ACCOUNT, {"organization_id": key.organization_id, "account_id": key.account_id})
-    ).one()
-    return Account(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+async def load_account(driver: Driver, key: SliceKey) -> Account:
+    (row,) = await _ACCOUNT.fetch(driver, key.columns())
+    return Account(**row)
 
 
-async def load_proxies(session: AsyncSession, proxy_group: str | None) -> list[ProxyRow]:
+async def load_proxies(driver: Driver, proxy_group: str | None) -> list[ProxyRow]:
     if proxy_group is None:
         return []
-    rows = await session.execute(_PROXIES, {"proxy_group": proxy_group})
-    return [ProxyRow(**row._mapping) for row in rows]  # noqa: SLF001
+    return [ProxyRow(**row) for row in await _PROXIES.fetch(driver, {"proxy_group": proxy_group})]
 
 
 async def load_every_proxy(session: AsyncSession) -> list[ProxyRow]:
-    return [ProxyRow(**row._mapping) for row in await session.execute(_EVERY_PROXY)]  # noqa: SLF001
+    return [ProxyRow(**row._mapping) for row in await session.execute(_EVERY_PROXY)]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-async def pause_account(session: AsyncSession, key: SliceKey, reason: str) -> None:
+async def pause_account(driver: Driver, key: SliceKey, reason: str) -> None:
     """Stop every stream of the account until a person has mended it."""
-    await session.execute(
-        _PAUSE, {"organization_id": key.organization_id, "account_id": key.account_id, "reason": reason}
-    )
+    await _PAUSE.execute(driver, {**key.columns(), "reason": reason})

@@ -1,4 +1,4 @@
-"""asyncpg itself, for the statements of every commit: through SQLAlchemy each costs four times as much of our time."""
+"""asyncpg itself, for the statements of every run: through SQLAlchemy each costs four times as much of our time."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class Statement:
 
     async def fetch(self, driver: Driver, values: Mapping[str, Any]) -> list[asyncpg.Record]:
         return await driver.fetch(self.sql, *self._in_order(values))
+
+    async def fetch_one(self, driver: Driver, values: Mapping[str, Any]) -> asyncpg.Record | None:
+        return await driver.fetchrow(self.sql, *self._in_order(values))
 
     def _in_order(self, values: Mapping[str, Any]) -> Iterator[Any]:
         return (values[name] for name in self._names)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from worker.db.accounts import pause_account
-from worker.db.driver import driver_of
+from worker.db.driver import Driver, Statement
 from worker.db.progress import Lease
 from worker.db.quarantine import Refused, set_aside
 from worker.db.requests import close_requests
@@ -59,7 +57,7 @@ class RunRecord:
 
 
 # A request that was written while the run was under way makes the slice due again at once.
-_GIVE_BACK = text("""
+_GIVE_BACK = Statement("""
 UPDATE collect.stream_state s
 SET lease_token = NULL, lease_until = NULL,
     last_error = CASE WHEN state = 'unavailable' AND NOT :answered THEN last_error ELSE :error END,
@@ -83,7 +81,7 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
   AND stream = :stream AND slice = :slice AND lane = :lane AND lease_token = :token
 """)
 
-_WRITE_DOWN = text("""
+_WRITE_DOWN = Statement("""
 INSERT INTO collect.run (id, organization_id, marketplace_account_id, marketplace, stream, slice, lane, started_at,
     finished_at, outcome, pages, records, bytes, pages_same, bytes_same, requests, seconds_waited, proxy, worker, error)
 VALUES (:id, :organization_id, :marketplace_account_id, :marketplace, :stream, :slice, :lane, :started_at,
@@ -92,7 +90,7 @@ VALUES (:id, :organization_id, :marketplace_account_id, :marketplace, :stream, :
 """)
 
 # Times are told, not now(): only then does the planner leave the other months out.
-_EARLIER_RUNS = text("""
+_EARLIER_RUNS = Statement("""
 SELECT outcome, pages FROM collect.run
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
   AND stream = :stream AND slice = :slice AND lane = :lane AND outcome <> 'put off'
@@ -101,32 +99,32 @@ ORDER BY started_at DESC LIMIT :enough
 """)
 
 
-async def _is_out_of_patience(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
+async def _is_out_of_patience(driver: Driver, lease: Lease, ending: Ending, record: RunRecord) -> bool:
     """Tell whether this answer and those of the runs before it are too many.
 
     A page in between begins the count again, unless all that was left to do was done each time.
     """
     in_a_row, kept = 1, record.pages
     values = {"since": lease.taken_at - timedelta(days=7), "until": lease.taken_at, "enough": ending.patience}
-    for run in await session.execute(_EARLIER_RUNS, {**lease.key.columns(), **values}):
-        if (kept and ending.goes_on_at is None) or run.outcome != QUARANTINED:
+    for run in await _EARLIER_RUNS.fetch(driver, {**lease.key.columns(), **values}):
+        if (kept and ending.goes_on_at is None) or run["outcome"] != QUARANTINED:
             break
-        in_a_row, kept = in_a_row + 1, run.pages
+        in_a_row, kept = in_a_row + 1, run["pages"]
     return in_a_row >= ending.patience
 
 
-async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: RunRecord) -> bool:
+async def end_run(driver: Driver, lease: Lease, ending: Ending, record: RunRecord) -> bool:
     """Give the lease back and write the run down. False, and nothing is written, if the lease was no longer ours."""
     key = lease.key
-    gives_up = ending.outcome == QUARANTINED and await _is_out_of_patience(session, lease, ending, record)
+    gives_up = ending.outcome == QUARANTINED and await _is_out_of_patience(driver, lease, ending, record)
     if gives_up and ending.goes_on_at is not None:
         ending = replace(ending, next_due_at=ending.goes_on_at, wait=None)
     elif gives_up:
         ending = replace(ending, state="quarantined")
     # What else became of the run says nothing of whether the account may have the stream.
     answered = ending.closes_requests or ending.state != "active" or ending.outcome == QUARANTINED or record.pages > 0
-    given_back = await session.execute(
-        _GIVE_BACK,
+    given_back = await _GIVE_BACK.execute(
+        driver,
         {
             **key.columns(),
             "token": lease.token,
@@ -141,17 +139,17 @@ async def end_run(session: AsyncSession, lease: Lease, ending: Ending, record: R
             "next_due_at": ending.next_due_at,
         },
     )
-    if given_back.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
+    if not given_back:
         return False
     run = {"id": uuid7(), **key.account_columns(), **vars(record), "outcome": ending.outcome, "error": ending.error}
-    await session.execute(_WRITE_DOWN, run)
+    await _WRITE_DOWN.execute(driver, run)
     if record.refused:
-        await set_aside(await driver_of(session), key, record.refused)
+        await set_aside(driver, key, record.refused)
     if ending.pause_account:
-        await pause_account(session, key, ending.error or ending.outcome)
+        await pause_account(driver, key, ending.error or ending.outcome)
     if ending.closes_requests or gives_up or ending.state != "active":
         outcome = "collected" if ending.closes_requests and key.lane == "live" else ending.outcome
-        await close_requests(session, key, outcome=outcome, before=lease.serves_until)
+        await close_requests(driver, key, outcome=outcome, before=lease.serves_until)
     return True
 
 

@@ -12,10 +12,8 @@ from typing import Any, NewType
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from worker.db.driver import Driver
+from worker.db.driver import Driver, Statement
 from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.tenancy import OrganizationId
 
@@ -86,7 +84,7 @@ OF_KEY = """
     AND stream = :stream AND slice = :slice"""
 _OF_LANE = OF_KEY + " AND lane = :lane"
 
-_TAKE = text(f"""
+_TAKE = Statement(f"""
 UPDATE collect.stream_state s
 SET lease_token = :token, lease_until = clock_timestamp() + :life, attempts = attempts + 1
 WHERE {_OF_LANE} AND state IN ('active', 'unavailable') AND next_due_at <= clock_timestamp()
@@ -100,13 +98,13 @@ RETURNING position, version, attempts, "interval", last_error, clock_timestamp()
 """)
 
 # For an administrator, whose transaction is the whole of it: due or not, and set aside or not.
-_TAKE_OVER = text(f"""
+_TAKE_OVER = Statement(f"""
 UPDATE collect.stream_state SET lease_token = :token, lease_until = clock_timestamp() + :life
 WHERE {_OF_LANE} AND state <> 'retired' AND (lease_until IS NULL OR lease_until <= clock_timestamp())
 RETURNING position, version, attempts, "interval", last_error, clock_timestamp() AS taken_at
 """)
 
-_RENEW = text(f"""
+_RENEW = Statement(f"""
 UPDATE collect.stream_state SET lease_until = clock_timestamp() + :life
 WHERE {_OF_LANE} AND lease_token = :token
 """)
@@ -137,23 +135,22 @@ _KEEP_WALK = _keep_walk(7)
 # Both in one: they are in every commit of a walk, and a round trip is most of what they take.
 _ADVANCE_WALK = f"WITH moved AS ({_ADVANCE} RETURNING 1) {_keep_walk(10, 'FROM moved')}"
 
-_WANTED_FROM = text(f"SELECT wanted_from FROM collect.coverage WHERE {OF_KEY}")
+_WANTED_FROM = Statement(f"SELECT wanted_from FROM collect.coverage WHERE {OF_KEY}")
 
 
-async def take_lease(session: AsyncSession, key: SliceKey) -> Lease | None:
+async def take_lease(driver: Driver, key: SliceKey) -> Lease | None:
     """Take the lease if the slice is due, not set aside, not paused and nobody's; None otherwise. Counts an attempt."""
-    return await _take(session, key, _TAKE)
+    return await _take(driver, key, _TAKE)
 
 
-async def take_lease_over(session: AsyncSession, key: SliceKey) -> Lease | None:
+async def take_lease_over(driver: Driver, key: SliceKey) -> Lease | None:
     """Take the lease of a slice that is nobody's, as an administrator may; None if a worker is at it, or it is gone."""
-    return await _take(session, key, _TAKE_OVER)
+    return await _take(driver, key, _TAKE_OVER)
 
 
-async def _take(session: AsyncSession, key: SliceKey, statement: TextClause) -> Lease | None:
+async def _take(driver: Driver, key: SliceKey, statement: Statement) -> Lease | None:
     token = uuid4()
-    taken = await session.execute(statement, {**key.columns(), "token": token, "life": LEASE})
-    row = taken.mappings().one_or_none()
+    row = await statement.fetch_one(driver, {**key.columns(), "token": token, "life": LEASE})
     if row is None:
         return None
     return Lease(
@@ -168,10 +165,9 @@ async def _take(session: AsyncSession, key: SliceKey, statement: TextClause) -> 
     )
 
 
-async def renew_lease(session: AsyncSession, lease: Lease) -> None:
+async def renew_lease(driver: Driver, lease: Lease) -> None:
     """Hold the lease for another life. Raises LeaseLost if it is no longer ours."""
-    renewed = await session.execute(_RENEW, {**lease.key.columns(), "token": lease.token, "life": LEASE})
-    if renewed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE has it
+    if not await _RENEW.execute(driver, {**lease.key.columns(), "token": lease.token, "life": LEASE}):
         raise LeaseLost(f"{lease.key}: another worker holds the lease")
 
 
@@ -206,5 +202,6 @@ def _hold(lease: Lease, done: str) -> None:
         raise LeaseLost(f"{lease.key}: the position was moved by another worker")
 
 
-async def wanted_from(session: AsyncSession, key: SliceKey) -> datetime | None:
-    return (await session.execute(_WANTED_FROM, key.columns())).scalar_one_or_none()
+async def wanted_from(driver: Driver, key: SliceKey) -> datetime | None:
+    row = await _WANTED_FROM.fetch_one(driver, key.columns())
+    return None if row is None else row["wanted_from"]

@@ -77,7 +77,7 @@ SET next_due_at = clock_timestamp(), priority = least(s.priority, excluded.prior
     not_before = CASE WHEN s.state = 'active' THEN s.not_before END, state = 'active'
 """)
 
-_GAPS = text("""
+_GAPS = Statement("""
 SELECT lower(gap) AS since, upper(gap) AS until
 FROM collect.request, unnest(tstzmultirange(time_window) - collected) gap
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
@@ -94,7 +94,7 @@ WHERE organization_id = :organization_id AND marketplace_account_id = :account_i
   AND stream = :stream AND slice = :slice AND done_at IS NULL AND time_window && tstzrange(:since, :until)
 """)
 
-_CLOSE = text("""
+_CLOSE = Statement("""
 UPDATE collect.request SET done_at = clock_timestamp(), outcome = :outcome
 WHERE organization_id = :organization_id AND marketplace_account_id = :account_id
   AND stream = :stream AND slice = :slice AND done_at IS NULL
@@ -142,10 +142,9 @@ async def write_down(session: AsyncSession, asked: Asked) -> list[tuple[RequestI
     ]
 
 
-async def asked_gaps(session: AsyncSession, key: SliceKey) -> list[Window]:
+async def asked_gaps(driver: Driver, key: SliceKey) -> list[Window]:
     """Return what open requests still want of a slice."""
-    rows = await session.execute(_GAPS, key.columns())
-    return [Window(row.since, row.until) for row in rows]
+    return [Window(*gap) for gap in await _GAPS.fetch(driver, key.columns())]
 
 
 async def mark_collected(driver: Driver, key: SliceKey, window: tuple[datetime, datetime]) -> None:
@@ -153,11 +152,10 @@ async def mark_collected(driver: Driver, key: SliceKey, window: tuple[datetime, 
     await _COLLECTED.execute(driver, {**key.columns(), "since": window[0], "until": window[1]})
 
 
-async def close_requests(session: AsyncSession, key: SliceKey, *, outcome: str, before: datetime) -> None:
+async def close_requests(driver: Driver, key: SliceKey, *, outcome: str, before: datetime) -> None:
     """Close the requests of the lane that were written before a run began and that it has served as far as can be."""
-    await session.execute(
-        _CLOSE, {**key.columns(), "outcome": outcome, "before": before, "windowed": key.lane == "backfill"}
-    )
+    values = {"outcome": outcome, "before": before, "windowed": key.lane == "backfill"}
+    await _CLOSE.execute(driver, {**key.columns(), **values})
 
 
 async def _refuse_what_cannot_be(session: AsyncSession, asked: Asked) -> datetime:

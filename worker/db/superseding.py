@@ -63,7 +63,7 @@ WHERE {OF_KEY} AND {_CURRENT} AND started_at >= {{month}}
 ORDER BY started_at DESC LIMIT 1
 """
 
-_LACKING = text(f"""
+_LACKING = Statement(f"""
 SELECT CASE WHEN wanted_from IS NOT NULL
             THEN tstzmultirange(tstzrange(wanted_from, greatest(wanted_from, :until))) - covered END AS gaps,
        lower(covered - settled) AS unsettled_since
@@ -117,7 +117,7 @@ async def supersede(
 
 
 async def earlier_walk(
-    session: AsyncSession, key: SliceKey, window: Window | None, *, current_since: datetime | None
+    driver: Driver, key: SliceKey, window: Window | None, *, current_since: datetime | None
 ) -> EarlierWalk | None:
     """Find the complete walk that a new one of this window or snapshot will supersede.
 
@@ -125,25 +125,25 @@ async def earlier_walk(
     """
     began_since = current_since or EVER if window is None else window.start - _ENDS_BEHIND
     sql = from_month(_EARLIER, began_since)
-    row = (await session.execute(text(sql), {**key.columns(), "since": window and window.start})).one_or_none()
-    return None if row is None else EarlierWalk(row.id, row.started_at, row.completed_at)
+    row = await statement(sql).fetch_one(driver, {**key.columns(), "since": window and window.start})
+    return None if row is None else EarlierWalk(*row)
 
 
-async def lacking(session: AsyncSession, key: SliceKey, until: datetime) -> Lacking:
+async def lacking(driver: Driver, key: SliceKey, until: datetime) -> Lacking:
     """Tell what is wanted before `until` and not covered, and what is covered and not settled."""
-    row = (await session.execute(_LACKING, {**key.columns(), "until": until})).one_or_none()
+    row = await _LACKING.fetch_one(driver, {**key.columns(), "until": until})
     if row is None:
         return Lacking([], None)
-    return Lacking([Window(gap.lower, gap.upper) for gap in row.gaps or ()], row.unsettled_since)
+    return Lacking([Window(gap.lower, gap.upper) for gap in row["gaps"] or ()], row["unsettled_since"])
 
 
-async def unsettled(session: AsyncSession, key: SliceKey, since: datetime) -> list[tuple[Window, datetime]]:
+async def unsettled(driver: Driver, key: SliceKey, since: datetime) -> list[tuple[Window, datetime]]:
     """Return the windows ending after `since` that may yet be restated, and when each was last read.
 
     Some that end before it may be among them.
     """
-    rows = await session.execute(text(from_month(_UNSETTLED, since - _ENDS_BEHIND)), key.columns())
-    return [(Window(row.since, row.until), row.started_at) for row in rows]
+    rows = await statement(from_month(_UNSETTLED, since - _ENDS_BEHIND)).fetch(driver, key.columns())
+    return [(Window(since, until), started_at) for since, until, started_at in rows]
 
 
 async def oldest_current(

@@ -52,10 +52,10 @@ async def tenant_transaction(
 
 
 @asynccontextmanager
-async def tenant_commit(
+async def tenant_driver(
     sessions: Sessions, organization_id: OrganizationId | UUID, *, statement_timeout: timedelta = STATEMENT_TIMEOUT
 ) -> AsyncIterator[Driver]:
-    """The same, on the driver's own connection: for the pages of a run, whose commits are what a worker does most.
+    """The same, on the driver's own connection: for what runs do, which is what a worker does most.
 
     What it raises are SQLAlchemy's errors, as everywhere.
     """

@@ -10,7 +10,7 @@ from tests.integration.db.rows import Tenant
 from tests.servers import Database
 from worker.db.driver import sqlstate
 from worker.db.engine import Sessions
-from worker.db.tenancy import retry_conflicts, system_transaction, tenant_commit, tenant_transaction
+from worker.db.tenancy import retry_conflicts, system_transaction, tenant_driver, tenant_transaction
 
 FOREIGN_ROW = "42501"
 COVER = """
@@ -26,11 +26,11 @@ async def streams(sessions: Sessions, tenant: Tenant) -> list[str]:
 
 async def test_leaving_commits_and_an_error_rolls_back(sessions: Sessions, tenants: tuple[Tenant, Tenant]) -> None:
     tenant = tenants[0]
-    async with tenant_commit(sessions, tenant.organization_id) as driver:
+    async with tenant_driver(sessions, tenant.organization_id) as driver:
         await driver.execute(COVER, tenant.organization_id, tenant.account_id, "kept")
 
     async def fail() -> None:
-        async with tenant_commit(sessions, tenant.organization_id) as driver:
+        async with tenant_driver(sessions, tenant.organization_id) as driver:
             await driver.execute(COVER, tenant.organization_id, tenant.account_id, "lost")
             raise ZeroDivisionError
 
@@ -41,13 +41,13 @@ async def test_leaving_commits_and_an_error_rolls_back(sessions: Sessions, tenan
 
 async def test_it_sees_and_writes_one_organization_alone(sessions: Sessions, tenants: tuple[Tenant, Tenant]) -> None:
     ours, theirs = tenants
-    async with tenant_commit(sessions, theirs.organization_id) as driver:
+    async with tenant_driver(sessions, theirs.organization_id) as driver:
         await driver.execute(COVER, theirs.organization_id, theirs.account_id, "theirs")
-    async with tenant_commit(sessions, ours.organization_id) as driver:
+    async with tenant_driver(sessions, ours.organization_id) as driver:
         assert await driver.fetch(STREAMS) == []
 
     async def write_theirs() -> None:
-        async with tenant_commit(sessions, ours.organization_id) as driver:
+        async with tenant_driver(sessions, ours.organization_id) as driver:
             await driver.execute(COVER, theirs.organization_id, theirs.account_id, "ours")
 
     with pytest.raises(DBAPIError) as refused:
@@ -62,7 +62,7 @@ async def test_one_that_is_cancelled_leaves_no_transaction_to_the_next(
     tenant, sleeping = tenants[0], asyncio.Event()
 
     async def sleep() -> None:
-        async with tenant_commit(sessions, tenant.organization_id) as driver:
+        async with tenant_driver(sessions, tenant.organization_id) as driver:
             await driver.execute(COVER, tenant.organization_id, tenant.account_id, "lost")
             sleeping.set()
             await driver.execute("SELECT pg_sleep(60)")
@@ -87,7 +87,7 @@ async def test_a_connection_that_is_lost_in_it_is_replaced(
     async def commit() -> None:
         nonlocal attempts
         attempts += 1
-        async with tenant_commit(sessions, tenant.organization_id) as driver:
+        async with tenant_driver(sessions, tenant.organization_id) as driver:
             if attempts == 1:
                 async with database.connect("postgres") as superuser:
                     assert await superuser.fetchval("SELECT pg_terminate_backend($1, 5000)", driver.get_server_pid())

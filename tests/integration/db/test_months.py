@@ -26,7 +26,7 @@ from worker.db.partitions import month_after
 from worker.db.position import OpenWalk, Position, decode, encode
 from worker.db.progress import keep_walk
 from worker.db.reconcile import reconcile_account
-from worker.db.tenancy import tenant_commit, tenant_transaction
+from worker.db.tenancy import tenant_driver, tenant_transaction
 from worker.schedule import reconcile
 from worker.walks import LONGEST
 
@@ -139,7 +139,7 @@ async def test_a_window_of_the_future_waits(stage: Stage, ozon: Account) -> None
         await run_all(resources, ozon, POSTINGS.name)
         assert await stage.value("SELECT max(upper(time_window)) <= now() FROM collect.walk")
         walk = OpenWalk(id=uuid7(), started_at=NOW, window=(later, later + days(1)))
-        async with tenant_commit(resources.sessions, ozon.organization_id) as driver:
+        async with tenant_driver(resources.sessions, ozon.organization_id) as driver:
             with pytest.raises(CheckViolationError, match="walk_window_is_over"):
                 await keep_walk(driver, ozon.key(POSTINGS.name), walk, complete=False)
 

@@ -18,7 +18,7 @@ from worker.db.payloads import insert_pages, page_row
 from worker.db.position import EarlierWalk, OpenWalk
 from worker.db.progress import AccountId, SliceKey, keep_walk
 from worker.db.superseding import supersede
-from worker.db.tenancy import OrganizationId, tenant_commit, tenant_transaction
+from worker.db.tenancy import OrganizationId, tenant_driver, tenant_transaction
 from worker.http.spool import PART, Spool
 
 FILE = os.urandom(1024) * (2 * PART // 1024) + b"the end of it"  # two parts and a short one
@@ -48,7 +48,7 @@ class Bronze:
         """Store a whole walk in one transaction."""
         walk = OpenWalk(id=uuid7(), started_at=datetime.now(UTC) - timedelta(seconds=1), earlier=earlier)
         rows = [page_row(page, number) for number, page in enumerate(pages)]
-        async with tenant_commit(self.sessions, self.key.organization_id) as driver:
+        async with tenant_driver(self.sessions, self.key.organization_id) as driver:
             stored = await insert_pages(driver, self.key, rows, walk)
             await keep_walk(driver, self.key, walk, complete=True)
             await supersede(driver, self.key, walk, settled=False, current_since=None)

@@ -16,7 +16,7 @@ from tests.integration.db.rows import Tenant, row_of, table_named
 from worker.db.engine import Sessions
 from worker.db.pauses import Place, list_pauses, pause
 from worker.db.progress import AccountId, SliceKey, take_lease
-from worker.db.tenancy import OrganizationId, system_transaction, tenant_transaction
+from worker.db.tenancy import OrganizationId, system_transaction, tenant_driver
 
 NOW = datetime.now(UTC)
 AN_HOUR = timedelta(hours=1)
@@ -182,5 +182,5 @@ async def takes(sessions: Sessions, tenant: Tenant, stream: str) -> bool:
         marketplace="wildberries",
         stream=stream,
     )
-    async with tenant_transaction(sessions, UUID(str(tenant.organization_id))) as session:
-        return await take_lease(session, key) is not None
+    async with tenant_driver(sessions, UUID(str(tenant.organization_id))) as driver:
+        return await take_lease(driver, key) is not None
