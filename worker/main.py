@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -92,6 +93,10 @@ async def open_resources(
         except QueueUnavailable as error:
             raise CannotStart(str(error)) from error
         await _warn_of_eviction(redis)
+        try:
+            context = trusted(settings.ca_file)
+        except ssl.SSLError as error:
+            raise CannotStart(f"{settings.ca_file} holds no certificates: COLLECTOR_CA_FILE must be PEM") from error
         sessions = make_sessions(engine)
         clock = clock or Clock()
         try:
@@ -102,7 +107,7 @@ async def open_resources(
         calls = Calls(redis)
         stack.push_async_callback(calls.drain)
         fetcher = Fetcher(
-            pools=Pools(trusted(settings.ca_file)),
+            pools=Pools(context),
             limits=Limits(redis, scale=settings.rate_scale, keep=Waits(sessions), calls=calls),
             budget=ByteBudget(settings.body_budget_mb << 20),
             health=Health(redis, calls=calls),

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from tests.servers import Database
 from tests.stage import Stage
-from worker.main import CannotStart, open_resources, prepared
+from worker.main import START_WITHIN, CannotStart, open_resources, prepared
 from worker.settings import Settings, load
 
 SHORT = timedelta(seconds=1)
@@ -93,6 +94,18 @@ async def test_a_wrong_password_is_told_at_once_and_not_repeated(database: Datab
     said = await refusal(settings(database, redis_url, database_url=url))
     assert time.monotonic() - began < SHORT.total_seconds(), "it waited for what cannot come"
     assert "wrong-secret-1" not in said
+
+
+async def test_certificates_that_cannot_be_read_are_told_at_once(
+    database: Database, redis_url: str, tmp_path: Path
+) -> None:
+    (file := tmp_path / "ca.pem").write_text("no certificate\n")
+    trusting = load(database_url=database.worker_url, redis_url=redis_url, ca_file=file)
+    began = time.monotonic()
+    with pytest.raises(CannotStart, match=r"ca\.pem holds no certificates: COLLECTOR_CA_FILE must be PEM$"):
+        async with prepared(trusting):
+            raise AssertionError("it started")
+    assert time.monotonic() - began < START_WITHIN.total_seconds() / 2, "it waited for what cannot come"
 
 
 async def test_servers_that_are_not_there_are_told_after_a_bounded_wait(database: Database, redis_url: str) -> None:
