@@ -54,6 +54,9 @@ async def replay(
     if lease is None:
         raise NotPossible(f"{key} is being collected, or no longer collected: try again in a minute")
     batch = Batch(stream, await _position(driver, lease, decode(row["position"])))
+    under_way = batch.position.walk
+    if under_way is not None and not resumable(stream, under_way, lease.taken_at):
+        _refuse_old(under_way.started_at)  # even if this is its last page
     since = await wanted_from(driver, key) or lease.taken_at
     try:
         ids = await read_ids(session, key, stream, streams[key.marketplace], lease.taken_at)
@@ -62,9 +65,6 @@ async def replay(
         batch.add(step)
     except CollectError as error:
         raise NotPossible(f"it is refused again: {sayable(str(error))}") from error
-    under_way = batch.position.walk
-    if under_way is not None and not resumable(stream, under_way, lease.taken_at):
-        _refuse_old(under_way.started_at)
     await batch.write(driver, lease)
     await mark_replayed(session, quarantined_id, lease)
     return key, step

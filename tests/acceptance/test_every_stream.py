@@ -16,7 +16,11 @@ async def test_every_stream_is_brought_whole_and_byte_for_byte(stage: Stage, mar
         for stream in streams:
             await run_all(resources, account, stream)
         await assert_verified(stage, resources, account)
-    outcomes = await stage.rows("SELECT DISTINCT stream, outcome, error FROM collect.run WHERE outcome <> 'done'")
+    # A slice may have nothing on one day and another, where the stream's others have: the sandbox goes by the calendar.
+    outcomes = await stage.rows(
+        "SELECT stream, array_agg(DISTINCT concat_ws(': ', outcome, error)) AS ended FROM collect.run GROUP BY stream"
+        " HAVING NOT bool_or(outcome = 'done') OR bool_or(outcome NOT IN ('done', 'nothing new'))"
+    )
     without = reports(marketplace) | silent(marketplace)
     assert {row["stream"] for row in outcomes} == without, outcomes
     await assert_whole(stage, account, [stream for stream in streams if stream not in without])

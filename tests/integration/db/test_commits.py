@@ -68,7 +68,8 @@ async def test_one_that_is_cancelled_leaves_no_transaction_to_the_next(
             await driver.execute("SELECT pg_sleep(60)")
 
     task = asyncio.create_task(sleep())
-    await sleeping.wait()
+    async with asyncio.timeout(10):  # an insert that is refused does not get there
+        await sleeping.wait()
     for _ in range(3):  # while it sleeps, and then while it is rolled back
         await asyncio.sleep(0)
         task.cancel()
