@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+LOST = ("08", "57P01", "57P02", "57P03")  # the connection, or the server stops, has crashed, is starting
+
+
 class Statement:
     """SQL with `:named` parameters, translated once to the driver's numbered ones."""
 
@@ -64,7 +67,10 @@ def as_from_sqlalchemy() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise DBAPIError(None, None, error, connection_invalidated=sqlstate(error).startswith("08")) from error
+        lost = sqlstate(error).startswith(LOST)
+        raise DBAPIError(None, None, error, connection_invalidated=lost) from error
     except asyncpg.InterfaceError as error:
         unusable = not isinstance(error, ValueError)  # that is of a parameter that cannot be sent
         raise DBAPIError(None, None, error, connection_invalidated=unusable) from error
+    except asyncpg.InternalClientError as error:  # it was cut off in the middle of something, and does not know it yet
+        raise DBAPIError(None, None, error, connection_invalidated=True) from error

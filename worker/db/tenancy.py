@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.db.driver import Driver, as_from_sqlalchemy, driver_under, sqlstate
+from worker.db.driver import LOST, Driver, as_from_sqlalchemy, driver_under, sqlstate
 from worker.db.engine import Sessions, engine_of
 
 OrganizationId = NewType("OrganizationId", UUID)
@@ -29,7 +29,6 @@ _ENTER = (
 )
 
 _CONFLICTS = frozenset({"40P01", "40001"})  # deadlock, serialization failure
-_LOST = frozenset({"57P01", "57P02", "57P03"})  # the server is stopping, has crashed, is starting
 
 
 @asynccontextmanager
@@ -60,14 +59,17 @@ async def tenant_driver(
     What it raises are SQLAlchemy's errors, as everywhere.
     """
     async with engine_of(sessions).connect() as connection:
-        driver = await driver_under(connection)
+        driver, lost = await driver_under(connection), False
         try:
             with as_from_sqlalchemy():
                 async with driver.transaction():
                     await driver.execute(_ENTER, *_entering(str(organization_id), statement_timeout))
                     yield driver
+        except DBAPIError as error:
+            lost = error.connection_invalidated  # which the driver itself may hear a moment later
+            raise
         finally:
-            if driver.is_closed() or driver.is_in_transaction():  # lost, or cancelled while it was rolled back
+            if lost or driver.is_closed() or driver.is_in_transaction():  # the last: cancelled while it rolled back
                 await connection.invalidate()
 
 
@@ -137,4 +139,4 @@ def _may_pass(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     state = sqlstate(error)
-    return error.connection_invalidated or state in _CONFLICTS | _LOST or state.startswith("08")
+    return error.connection_invalidated or state in _CONFLICTS or state.startswith(LOST)

@@ -2,13 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.integration.db.rows import Tenant
 from tests.servers import Database
-from worker.db.driver import sqlstate
+from worker.db.driver import as_from_sqlalchemy, sqlstate
 from worker.db.engine import Sessions
 from worker.db.tenancy import retry_conflicts, system_transaction, tenant_driver, tenant_transaction
 
@@ -54,6 +55,22 @@ async def test_it_sees_and_writes_one_organization_alone(sessions: Sessions, ten
         await write_theirs()
     assert sqlstate(refused.value) == FOREIGN_ROW
     assert await streams(sessions, theirs) == ["theirs"]
+
+
+async def test_one_that_is_cut_off_leaves_no_dead_connection_to_the_next(
+    sessions: Sessions, tenants: tuple[Tenant, Tenant]
+) -> None:
+    for _ in range(5):
+        with pytest.raises(DBAPIError):
+            async with tenant_driver(sessions, tenants[0].organization_id) as driver:
+                await driver.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert await streams(sessions, tenants[0]) == []  # of a pool of one
+
+
+def test_a_driver_that_lost_its_place_has_lost_its_connection() -> None:
+    with pytest.raises(DBAPIError) as raised, as_from_sqlalchemy():
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+    assert raised.value.connection_invalidated
 
 
 async def test_one_that_is_cancelled_leaves_no_transaction_to_the_next(
