@@ -96,6 +96,17 @@ async def test_a_wrong_password_is_told_at_once_and_not_repeated(database: Datab
     assert "wrong-secret-1" not in said
 
 
+async def test_a_redis_that_refuses_us_is_told_at_once(database: Database, redis_url: str) -> None:
+    there = urlsplit(redis_url)
+    wrong = there._replace(netloc=f":wrong-secret-1@{there.hostname}:{there.port}").geturl()
+    began = time.monotonic()
+    with pytest.raises(CannotStart, match=r"refuses us: check user, password and rights$") as caught:
+        async with prepared(settings(database, wrong)):
+            raise AssertionError("it started")
+    assert time.monotonic() - began < START_WITHIN.total_seconds() / 2, "it waited for what cannot come"
+    assert "wrong-secret-1" not in str(caught.value)
+
+
 async def test_certificates_that_cannot_be_read_are_told_at_once(
     database: Database, redis_url: str, tmp_path: Path
 ) -> None:

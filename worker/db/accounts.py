@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from worker.db.driver import Driver, Statement
 from worker.db.progress import SliceKey
 
@@ -39,15 +36,12 @@ SELECT name, marketplace, external_id, secret_ref, proxy_group
 FROM core.marketplace_account WHERE organization_id = :organization_id AND id = :account_id
 """)
 
-_PROXIES = Statement("""
+_ACTIVE = """
 SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, max_accounts AS most_accounts
-FROM core.proxy WHERE proxy_group = :proxy_group AND status = 'active' ORDER BY name
-""")
+FROM core.proxy WHERE status = 'active'"""
 
-_EVERY_PROXY = text("""
-SELECT name, proxy_group AS "group", url, secret_ref, host(egress) AS egress, max_accounts AS most_accounts
-FROM core.proxy WHERE status = 'active' ORDER BY name
-""")
+_PROXIES = Statement(f"{_ACTIVE} AND proxy_group = :proxy_group ORDER BY name")
+_EVERY_PROXY = Statement(f"{_ACTIVE} ORDER BY name")
 
 _PAUSE = Statement("""
 UPDATE core.marketplace_account SET status = 'paused', status_reason = :reason, paused_until = NULL
@@ -66,8 +60,8 @@ async def load_proxies(driver: Driver, proxy_group: str | None) -> list[ProxyRow
     return [ProxyRow(**row) for row in await _PROXIES.fetch(driver, {"proxy_group": proxy_group})]
 
 
-async def load_every_proxy(session: AsyncSession) -> list[ProxyRow]:
-    return [ProxyRow(**row._mapping) for row in await session.execute(_EVERY_PROXY)]  # noqa: SLF001 - SQLAlchemy's public name for it
+async def load_every_proxy(driver: Driver) -> list[ProxyRow]:
+    return [ProxyRow(**row) for row in await _EVERY_PROXY.fetch(driver, {})]
 
 
 async def pause_account(driver: Driver, key: SliceKey, reason: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from worker.db.accounts import ProxyRow, load_every_proxy
+from worker.db.driver import driver_of
 from worker.db.engine import Sessions
 from worker.db.partitions import read_partitions, whole_months
 from worker.db.tenancy import system_transaction
@@ -22,7 +23,7 @@ async def read_figures(sessions: Sessions, now: datetime) -> tuple[list[Figure],
     async with system_transaction(sessions, statement_timeout=_WITHIN, lock_timeout=_WITHIN / 3) as session:
         figures = [Figure(row.name, row.labels, row.value) for row in await session.execute(_FIGURES)]
         partitions = await read_partitions(session)
-        proxies = await load_every_proxy(session)
+        proxies = await load_every_proxy(await driver_of(session))
     figures.append(Figure("partitions_ahead_months", [], whole_months(partitions, now)))
     for table in sorted({partition.table for partition in partitions}):
         months = [partition for partition in partitions if partition.table == table]

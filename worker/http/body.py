@@ -60,11 +60,10 @@ class ByteBudget:
         return self._begun
 
     def take_at_once(self, hold: Hold, size: int) -> bool:
-        """Take them if they are there and nobody waits; tell whether they were."""
-        if self._waiters or self.used + size > self.limit:
+        """Take them if they are there, which they never are while somebody waits; tell whether they were."""
+        if self.used + size > self.limit:
             return False
-        self.used += size
-        hold.size += size
+        self._grant(hold, size)
         return True
 
     async def take(self, hold: Hold, size: int) -> None:
@@ -89,6 +88,10 @@ class ByteBudget:
             self._overdrawer = None
         self._serve()
 
+    def _grant(self, hold: Hold, size: int) -> None:
+        self.used += size
+        hold.size += size
+
     def _serve(self) -> None:
         blocked = False
         for waiter in list(self._waiters):
@@ -99,8 +102,7 @@ class ByteBudget:
                     blocked = True  # the younger do not pass by, only the overdrawer
                     continue
                 self._overdrawer = waiter.hold
-            self.used += waiter.size
-            waiter.hold.size += waiter.size
+            self._grant(waiter.hold, waiter.size)
             self._waiters.remove(waiter)
             waiter.granted.set_result(None)
 

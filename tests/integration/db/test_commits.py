@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.integration.db.rows import Tenant
 from tests.servers import Database
-from worker.db.driver import as_from_sqlalchemy, sqlstate
+from worker.db.driver import sqlstate
 from worker.db.engine import Sessions
 from worker.db.tenancy import retry_conflicts, system_transaction, tenant_driver, tenant_transaction
 
@@ -67,10 +67,22 @@ async def test_one_that_is_cut_off_leaves_no_dead_connection_to_the_next(
         assert await streams(sessions, tenants[0]) == []  # of a pool of one
 
 
-def test_a_driver_that_lost_its_place_has_lost_its_connection() -> None:
-    with pytest.raises(DBAPIError) as raised, as_from_sqlalchemy():
-        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+async def test_a_driver_that_lost_its_place_has_lost_its_connection(
+    sessions: Sessions, tenants: tuple[Tenant, Tenant]
+) -> None:
+    backends = []
+
+    async def enter(*, lost: bool) -> None:
+        async with tenant_driver(sessions, tenants[0].organization_id) as driver:
+            backends.append(driver.get_server_pid())
+            if lost:
+                raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    with pytest.raises(DBAPIError) as raised:
+        await enter(lost=True)
     assert raised.value.connection_invalidated
+    await enter(lost=False)
+    assert backends[0] != backends[1], "it went back to the pool, which is of one"
 
 
 async def test_one_that_is_cancelled_leaves_no_transaction_to_the_next(
