@@ -34,6 +34,46 @@ async def test_a_value_that_only_postgresql_refuses_costs_its_neighbours_nothing
     ]
 
 
+JSON = [
+    b'{"a": "\xd0\xb6\xf0\x9f\x91\x97", "a": 1E400, "b": 12345678901234567890, "\\ud83d\\udc57": "\\\\u0000"}\n',
+    b'[{"a": [1, 2]}, "\x7f"]',
+    b" 1 ",
+]
+NOT_JSON = [  # with the beginning of the reason
+    (b'{"a": "\xff"}', "is not UTF-8"),
+    (b'{"a": "\xed\xa0\x80"}', "is not UTF-8"),
+    (b'{"a": "\\ud83d"}', "is not JSON"),
+    (b'{"a": "\\\\\\u0000"}', "holds \\u0000"),
+    (b'\xef\xbb\xbf{"a": 1}', "begins with a byte order mark"),
+    (b'{"a": "\x00"}', "is not JSON"),
+    (b'{"a": "\x1f"}', "is not JSON"),
+    (b'{"a": NaN}', "is not JSON"),
+    (b'{"a": [1, 2}', "is not JSON"),
+    (b'{"a": 1} {"a": 2}', "is not JSON"),
+    (b"{name}", "is not JSON"),
+    (b"<html></html>", "is not JSON"),
+]
+
+
+@pytest.mark.parametrize("each", [True, False], ids=["each alone", "together"])
+async def test_what_postgresql_cannot_read_is_kept_as_bytes_with_the_reason(
+    database: Database, redis_url: str, each: bool
+) -> None:
+    servers = dataclasses.replace(database.servers, database=database.name, redis_url=redis_url)
+    odd = [dataclasses.replace(page, records=1) for page in pages([*JSON, *(body for body, _ in NOT_JSON)])]
+    async with bench(Ground(servers)) as on:
+        await on.keep(await on.lease(on.account), odd, each=each)
+        rows = await on.admin.fetch(
+            "SELECT convert_to(payload::text, 'UTF8'), body, body_reason FROM raw.payload ORDER BY page_number"
+        )
+        usable = "SELECT count(payload::jsonb) FROM raw.payload WHERE page_number <> 0"  # jsonb has no such number
+        assert await on.admin.fetchval(usable) == len(JSON) - 1
+    assert [tuple(row) for row in rows[: len(JSON)]] == [(body, None, None) for body in JSON]
+    for row, (body, reason) in zip(rows[len(JSON) :], NOT_JSON, strict=True):
+        assert (row[0], row[1]) == (None, body)
+        assert row[2].startswith(reason), body
+
+
 async def test_a_connection_that_died_while_it_rested_is_replaced(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

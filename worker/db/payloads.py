@@ -141,14 +141,14 @@ async def insert_pages(
 
     A page equal to the same page of the walk before it, stored in the same month, becomes a small row that points at
     it, or one for each of its parts. If PostgreSQL refuses a value that we took for good, the rows go in one by one and
-    the refused one as bytes; not `careful`, which saves two round trips, the error is raised: see `is_bad_value`. A
-    file on disk goes in part by part.
+    the refused one as bytes. Not `careful`, which saves two round trips and reading each body a second time, the error
+    is raised: see `is_bad_value`. A file on disk goes in part by part.
     """
     written = Written(bytes=sum(row.page.answer.size for row in rows))
     if not rows:
         return written
     twins = await _twins(driver, key, rows, walk.earlier) if walk and walk.earlier else {}
-    insert = _Insert(driver, _shared(key, walk))
+    insert = _Insert(driver, _shared(key, walk), careful)
     if twins:
         await insert.many_small(_pointer(_row(row), twin) for row in rows for twin in twins.get(row.id, ()))
     whole = []
@@ -177,16 +177,17 @@ class _Insert:
 
     driver: Driver
     shared: tuple[object, ...]
+    careful: bool
 
     async def whole(self, rows: Sequence[PageRow]) -> None:
         small = [row for row in rows if row.page.answer.size <= _SMALL]
         if len(small) > 1:
-            await self.many_small(map(_whole, small))
+            await self.many_small(map(self.content, small))
             rows = [row for row in rows if row.page.answer.size > _SMALL]
         if len(rows) == 1:
-            await self.one(_whole(rows[0]))
+            await self.one(self.content(rows[0]))
         elif rows:
-            await self.driver.executemany(_INSERT, ((*self.shared, *_whole(row)) for row in rows))
+            await self.driver.executemany(_INSERT, ((*self.shared, *self.content(row)) for row in rows))
 
     async def many_small(self, rows: Iterable[_Row]) -> None:
         """Insert them as arrays: half the cost of one by one, but an array of large rows would be copied twice."""
@@ -196,6 +197,12 @@ class _Insert:
 
     async def one(self, row: _Row) -> None:
         await self.driver.execute(_INSERT, *self.shared, *row)
+
+    def content(self, row: PageRow) -> _Row:
+        """Return all columns of a page that is one row."""
+        answer, is_file = row.page.answer, row.page.file_name is not None
+        content = stored(answer.body, is_file=is_file, careful=self.careful)
+        return _row(row)._replace(payload=content.payload, body=content.body, body_reason=content.reason)
 
 
 async def _insert_carefully(insert: _Insert, rows: Sequence[PageRow]) -> None:
@@ -219,7 +226,7 @@ async def _insert_parts(insert: _Insert, row: _Row, spool: Spooled) -> int:
 
 
 async def _insert_alone(insert: _Insert, row: PageRow) -> None:
-    values = _whole(row)
+    values = insert.content(row)
     try:
         async with insert.driver.transaction():
             await insert.one(values)
@@ -279,11 +286,6 @@ def _row(row: PageRow) -> _Row:
         sha256=row.sha256,
         record_count=page.records,
     )
-
-
-def _whole(row: PageRow) -> _Row:
-    content = stored(row.page.answer.body, is_file=row.page.file_name is not None)
-    return _row(row)._replace(payload=content.payload, body=content.body, body_reason=content.reason)
 
 
 def _part(row: _Row, number: int) -> _Row:
