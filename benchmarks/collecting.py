@@ -26,6 +26,7 @@ from worker.client import Client
 from worker.collect import collect
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
 from worker.db.tenancy import OrganizationId, tenant_driver
+from worker.http.body import ByteBudget
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
 from worker.jobs import collect_slice
@@ -181,12 +182,14 @@ async def _walk(fetch: AccountFetch) -> list[Page]:
 
 async def _keep(resources: Resources, lease: Lease, pages: Sequence[Page]) -> None:
     keeping = Keeping(resources, lease, GOODS, Tally(without_keys=lambda answer: answer))
+    hold = ByteBudget().hold
     await keeping.open(None)
     for page in pages:
+        await asyncio.sleep(0)  # it comes over the network: meanwhile others go on
         keeping.add(page)
         if keeping.is_due:
-            await keeping.commit()
-    await keeping.commit()
+            await keeping.commit(hold)
+    await keeping.finish(hold)
 
 
 @asynccontextmanager

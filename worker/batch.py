@@ -15,7 +15,7 @@ from worker.db.superseding import supersede
 from worker.guard import trail_behind
 
 # About 8 MB is where larger batches stop paying. Half as many small pages would cost a seventh more; and what a killed
-# worker had fetched is asked for again, so not more.
+# worker had fetched, two batches at most, is asked for again, so not more.
 BATCH_BYTES = 8 << 20
 BATCH_PAGES = 200
 
@@ -89,10 +89,6 @@ class Batch:
                 if walk.window is not None:
                     await mark_collected(driver, key, walk.window)
         return written
-
-    def clear(self) -> None:
-        """Begin the next batch where this one, now committed, ends."""
-        self.rows, self.bytes, self.ended, self.moved = [], 0, None, False
 
     def _move_behind(self, page: Page, walk: OpenWalk | None, trail: Trail) -> None:
         if walk is not None and page.last:

@@ -2,7 +2,7 @@
 
 A page is kept whole or not at all, and the position says exactly what is kept: payloads, walk, coverage and position
 are one transaction, which only the holder of the lease can commit from the position that it saw. So a job may die
-anywhere and run again: nothing is lost, nothing is doubled.
+anywhere and run again: nothing is lost, nothing is doubled. One batch is written while the next is fetched.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ async def collect(
     early, as `collectors.errors` names it, after keeping the pages before it; LeaseLost keeps nothing more.
     """
     windows = deque(await windows_to_read(resources.sessions, lease, stream, resources.clock.now()))
-    keeping = Keeping(resources, lease, stream, tally)
-    while windows:
-        window = windows.popleft()
-        try:
-            ended = await walk(keeping, window, seller, fetch, enough)
-        except (AskLess, Later) as error:
-            windows.extendleft(reversed(keeping.ask_less(window, error)))
-            continue
-        except Unacceptable as error:
-            if not keeping.can_leave(window, error):
-                raise
-            ended = True  # its walk stays incomplete: one bad answer does not stop its neighbours
-        if enough():
-            tally.finished = ended and not windows
-            break
-    else:
-        tally.finished = True
-    keeping.raise_refused()
+    async with aclosing(Keeping(resources, lease, stream, tally)) as keeping:
+        while windows:
+            window = windows.popleft()
+            try:
+                ended = await walk(keeping, window, seller, fetch, enough)
+            except (AskLess, Later) as error:
+                windows.extendleft(reversed(keeping.ask_less(window, error)))
+                continue
+            except Unacceptable as error:
+                if not keeping.can_leave(window, error):
+                    raise
+                ended = True  # its walk stays incomplete: one bad answer does not stop its neighbours
+            if enough():
+                tally.finished = ended and not windows
+                break
+        else:
+            tally.finished = True
+        keeping.raise_refused()
 
 
 async def walk(
@@ -67,14 +67,12 @@ async def walk(
             async for step in steps:
                 ended = keeping.add(step)
                 if keeping.is_due or fetch.is_waited_for:
-                    await keeping.commit()
-                    fetch.release()
+                    await keeping.commit(fetch.hand_over)
                 del step  # its body: the next page comes while this one would still be in memory
                 if enough():
                     break
     except CollectError:
-        await keeping.commit()  # what came before it is good
+        await keeping.finish(fetch.hand_over)  # what came before it is good
         raise
-    await keeping.commit()
-    fetch.release()
+    await keeping.finish(fetch.hand_over)
     return ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import hashlib
@@ -27,6 +28,7 @@ from worker.db.progress import Lease, wanted_from
 from worker.db.quarantine import Refused, set_aside
 from worker.db.superseding import earlier_walk
 from worker.db.tenancy import retry_conflicts, tenant_driver, tenant_transaction
+from worker.http.body import Hold
 from worker.resources import Resources
 from worker.walks import ALARMING, asked, halves, is_endless, resumable
 
@@ -66,7 +68,10 @@ class Tally:
 
 
 class Keeping:
-    """The progress of one run: its walks, one after the other, and the batch under way."""
+    """The progress of one run: its walks, one after the other, the batch under way and the one that is being written.
+
+    Who has it must call its `aclose`.
+    """
 
     def __init__(self, resources: Resources, lease: Lease, stream: Stream, tally: Tally) -> None:
         self.stream = stream
@@ -74,6 +79,7 @@ class Keeping:
         self._lease = lease
         self._tally = tally
         self._batch = Batch(stream, lease.position)
+        self._writing: asyncio.Task[None] | None = None  # of the batch before it
         self._since = lease.taken_at
         self._ids: Sequence[Id] | None = None  # looked for once in a run
         self._windows_left = 0
@@ -115,7 +121,12 @@ class Keeping:
         return asked(position, self._lease.key, seller=seller, since=self._since, now=now, ids=ids)
 
     def add(self, step: Step) -> bool:
-        """Take a page into the batch, and the position behind it; tell whether it is the walk's last."""
+        """Take a page into the batch, and the position behind it; tell whether it is the walk's last.
+
+        Raises what the batch before failed with, if it did meanwhile.
+        """
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
         if isinstance(step, Skip):
             self._tally.refuse(step.error, self._batch.position)
             self._refused = self._refused or step.error
@@ -167,15 +178,43 @@ class Keeping:
         if self._refused is not None:
             raise self._refused
 
-    async def commit(self) -> None:
-        """Write the batch and the position down, together, and what was refused beside it. Raises LeaseLost."""
-        batch, tally = self._batch, self._tally
+    async def commit(self, hand_over: Callable[[], Hold]) -> None:
+        """Begin to write the batch and the position down, together, and what was refused beside it.
+
+        It is written while the next pages come, unless what comes relies on it. `hand_over` gives what its bodies took
+        of the byte budget, which is given back when it is written. Raises what the batch before failed with.
+        """
+        await self._written()
+        batch, held = self._batch, hand_over()
         if not batch.moved:
+            held.release()
             return
-        key, resources = self._lease.key, self._resources
+        self._batch = Batch(self.stream, batch.position)
+        self._writing = asyncio.create_task(self._write(batch, tuple(self._tally.refused)))
+        self._writing.add_done_callback(lambda _: held.release())
+        if not batch.rows:  # what a mark remembers must be known before anything is asked for by it
+            await self._written()
+
+    async def finish(self, hand_over: Callable[[], Hold]) -> None:
+        """Commit, and return when all is written. Raises LeaseLost, or how the database failed."""
+        await self.commit(hand_over)
+        await self._written()
+
+    async def aclose(self) -> None:
+        """Return when nothing is being written any more, however that ends."""
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    async def _write(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        key, resources, tally = self._lease.key, self._resources, self._tally
         with resources.traces.span("commit", pages=len(batch.rows)):
-            async with self._turn_to_write():
-                written = await retry_conflicts(self._commit_once)
+            async with self._turn_to_write(batch.bytes):
+                written = await retry_conflicts(lambda: self._write_once(batch, refused))
         resources.metrics.kept(
             key.marketplace, key.stream, rows=written.rows, same_as=written.same_as, size=written.new_bytes
         )
@@ -186,20 +225,19 @@ class Keeping:
         tally.bytes_same += written.bytes - written.new_bytes
         tally.walks += batch.completes
         tally.shifted += batch.ended is not None and batch.ended.total_changed
-        tally.refused.clear()
+        del tally.refused[: len(refused)]
         if batch.ended is not None:
             resources.ids.forget(key)
         self._lease = dataclasses.replace(
             self._lease, version=self._lease.version + 1, position=batch.position, attempts=0
         )
-        batch.clear()
 
     @asynccontextmanager
-    async def _turn_to_write(self) -> AsyncIterator[None]:
+    async def _turn_to_write(self, size: int) -> AsyncIterator[None]:
         """Wait while too many large batches are on their way: the driver holds a copy or two of each."""
         hold = self._resources.writing.hold()
-        if self._batch.bytes >= _LARGE:
-            await hold.grow(min(self._batch.bytes, 2 * BATCH_BYTES))  # of a file only a part is in memory
+        if size >= _LARGE:
+            await hold.grow(min(size, 2 * BATCH_BYTES))  # of a file only a part is in memory
         try:
             yield
         finally:
@@ -231,22 +269,21 @@ class Keeping:
             streams = resources.streams[key.marketplace]
             return await read_ids(session, key, self.stream, streams, resources.clock.now())
 
-    async def _commit_once(self) -> Written:
-        moments = {row.page.answer.fetched_at for row in self._batch.rows} | {self._resources.clock.now()}
+    async def _write_once(self, batch: Batch, refused: Sequence[Refused]) -> Written:
+        moments = {row.page.answer.fetched_at for row in batch.rows} | {self._resources.clock.now()}
         for careful in (False, True):
+            transaction = functools.partial(self._transaction, batch, refused, careful=careful)
             try:
-                return await with_months(
-                    self._resources.sessions, moments, functools.partial(self._transaction, careful=careful)
-                )
+                return await with_months(self._resources.sessions, moments, transaction)
             except DBAPIError as error:
                 if careful or not is_bad_value(error):
                     raise
         raise AssertionError("the careful way either returns or raises")
 
-    async def _transaction(self, *, careful: bool) -> Written:
+    async def _transaction(self, batch: Batch, refused: Sequence[Refused], *, careful: bool) -> Written:
         async with tenant_driver(
             self._resources.sessions, self._lease.key.organization_id, statement_timeout=timedelta(seconds=60)
         ) as driver:
-            written = await self._batch.write(driver, self._lease, careful=careful)
-            await set_aside(driver, self._lease.key, self._tally.refused)
+            written = await batch.write(driver, self._lease, careful=careful)
+            await set_aside(driver, self._lease.key, refused)
         return written

@@ -26,7 +26,7 @@ from collectors.errors import (
 )
 from collectors.refusals import judge_status
 from collectors.stream import Answer, Bucket, Rate, Request, Scope, Secret, Stream
-from worker.http.body import ByteBudget, read_body
+from worker.http.body import ByteBudget, Hold, read_body
 from worker.http.health import Health
 from worker.http.hosts import Hosts
 from worker.http.limits import IN_PLACE, Limits, Turn, bucket_key, concerned
@@ -147,8 +147,13 @@ class AccountFetch:
         return self.fetcher.budget.is_waited_for
 
     def release(self) -> None:
-        """Give back what the answers so far took of the byte budget."""
+        """Give back what the answers took of the byte budget that was not handed over."""
         self._hold.release()
+
+    def hand_over(self) -> Hold:
+        """Return what the answers so far took of the byte budget. Who has it must release it."""
+        held, self._hold = self._hold, self.fetcher.budget.hold()
+        return held
 
     async def _attempt(self, task: Task) -> Answer:
         self.fetcher.known.check(task.request.host)
