@@ -38,7 +38,7 @@ from worker.http.pools import Pools, trusted
 from worker.http.valkey import Calls
 from worker.infisical import secrets_of
 from worker.logs import remember_secret
-from worker.memory import give_memory_back, look_for_garbage_less_often
+from worker.memory import look_for_garbage_less_often, memory_given_back
 from worker.metrics import Metrics
 from worker.port import PortUnavailable
 from worker.queue import QueueRefusesUs, QueueUnavailable, make_redis, ping
@@ -148,8 +148,7 @@ async def run_worker(settings: Settings, *, number: int = 0, streams: Catalogue 
 
     `number`: which of several processes with these settings it is, from 0. Its HTTP port is that of the settings + it.
     """
-    give_memory_back()
-    async with prepared(settings, number=number, streams=streams) as (resources, vitals):
+    async with memory_given_back(), prepared(settings, number=number, streams=streams) as (resources, vitals):
         vitals.worker = build_worker(settings, resources, number=number)
         look_for_garbage_less_often()
         await run(vitals.worker)

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-_M_MMAP_THRESHOLD = -3  # malloc.h
-_LARGE_BLOCK = 128 << 10  # bytes, where glibc begins too
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGE_BLOCK = 2 << 20  # bytes: most pages are smaller, and so are the driver's copies of them
+_NEVER = 1 << 30
 
 _OBJECTS = 10_000  # more than there were, before the youngest are looked through
 
 
-def give_memory_back() -> None:
-    """Let glibc return each large block as it is freed.
+@asynccontextmanager
+async def memory_given_back(*, every: float = 1.0) -> AsyncIterator[None]:
+    """Let glibc return each large block as it is freed, and every so many seconds what is free among the smaller ones.
 
-    By itself it stops doing so at the first body, and keeps the holes between them. The pieces that a body comes in,
-    and what 50 connections hold of those while they wait for the byte budget, are large in this sense too.
+    By itself it stops returning blocks at the first large body, and keeps the holes between them. To map the smaller
+    ones anew each time, on the other hand, costs a third of our processor time: for a page of 1 MB, of which the driver
+    makes two or three copies, 700 to 1,000 page faults of 2.5 us (November 2026).
     """
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"):  # another C library
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+    async def give_back() -> None:
+        while True:
+            await asyncio.sleep(every)
+            libc.malloc_trim(0)  # some ms at most
+
+    giving = asyncio.create_task(give_back())
+    try:
+        yield
+    finally:
+        giving.cancel()
 
 
 def look_for_garbage_less_often() -> None:

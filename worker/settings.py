@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     """PostgreSQL connections of one worker."""
     pgbouncer: bool = False
     """COLLECTOR_DATABASE_URL leads to a pooler in transaction mode."""
-    body_budget_mb: int = Field(default=64, ge=1)
+    body_budget_mb: int = Field(default=48, ge=1)
     """Bodies that one worker may hold at a time."""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

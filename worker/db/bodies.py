@@ -15,7 +15,7 @@ import msgspec
 
 A_FILE = "a file"  # the reason of bytes that are no page
 
-_PIECE = 32 << 10  # as text 64 KB: what is larger the worker has mapped and unmapped each time (worker/memory.py)
+_PIECE = 32 << 10
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 

@@ -22,7 +22,7 @@ DECODED_CAP = 64 * 2**20  # PostgreSQL takes 1 GB in a field, but copies it seve
 FILE_CAP = 2**30  # of a report's file, wired and decoded; PostgreSQL cannot put more together in a field
 ERROR_CAP = 64 * 2**10  # enough to read the reason and to judge it
 _BOMB = 200  # times its size on the wire: JSON packs 10 to 30 times, deflate can 1,030 times
-BUDGET = 64 * 2**20  # one of the largest bodies, or all usual ones of 50 jobs; a worker takes 200 MB besides
+BUDGET = 48 * 2**20  # six pages of 8 MB, or all usual ones of 50 jobs; a worker takes 230 MB besides
 
 
 @dataclass

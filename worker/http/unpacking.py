@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from isal import isal_zlib
 
-_PIECE = 256 * 2**10  # unpacked at a time: a bomb is noticed after this much
+_PIECE = 64 * 2**10  # unpacked at a time: a bomb is noticed after this much
 _GZIP = 31  # wbits of zlib: gzip's wrapper
 _ZLIB = 15
 _RAW = -15
