@@ -34,7 +34,7 @@ from benchmarks.figures import Figure, show
 from benchmarks.ground import Ground, make_ground
 from benchmarks.lz4 import make_lz4_ground
 from benchmarks.server import RECORDS, SELLERS, Site, serving
-from worker.memory import look_for_garbage_less_often
+from worker.memory import look_for_garbage_less_often, memory_given_back
 
 ROUNDS = 5
 PAGES = 40  # of each seller, for the collector and its halves
@@ -193,7 +193,7 @@ def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Fig
 async def measure(ground: Ground, site: Site, server: str, *, rounds: int) -> list[Figure]:
     database = urlsplit(ground.servers.url("postgres"))._replace(path=f"/{_PEERS_DATABASE}").geturl()
     found: list[Figure] = []
-    async with collecting(ground, site) as ours:
+    async with memory_given_back(), collecting(ground, site) as ours:  # as a worker does
         await ours.admin.execute(f"CREATE DATABASE {_PEERS_DATABASE}")
         benches = {
             "gzip": Bench(site, ours, database, packed=True),

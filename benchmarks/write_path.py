@@ -28,7 +28,7 @@ from benchmarks.pages import bodies, pages
 from benchmarks.writing import Bench, Row, bench
 from collectors.stream import Page
 from worker.db.progress import Lease
-from worker.memory import look_for_garbage_less_often
+from worker.memory import look_for_garbage_less_often, memory_given_back
 
 TOTAL = 24_000_000  # bytes of bodies in a round: several transactions, even of the largest pages
 SIZES = {"5 KB": 5_000, "50 KB": 50_000, "300 KB": 300_000}
@@ -127,7 +127,7 @@ async def measure(
     ground: Ground, server: str, *, rounds: int, total: int = TOTAL, accounts: int = ACCOUNTS, each: int = PAGES_EACH
 ) -> list[Figure]:
     found = []
-    async with bench(ground) as on:
+    async with memory_given_back(), bench(ground) as on:  # as a worker does
         sys.stderr.write(f"{await on.settings()}\n")
         for name, size in SIZES.items():
             sys.stderr.write(f"{server}, {name} …\n")
