@@ -37,7 +37,7 @@ from benchmarks.server import RECORDS, SELLERS, Site, serving
 from worker.memory import look_for_garbage_less_often, memory_given_back
 
 ROUNDS = 5
-PAGES = 40  # of each seller, for the collector and its halves
+PAGES = 120  # of each seller, for the collector and its halves
 PEERS_PAGES = 10  # of each seller, for the others
 _START_ROUNDS = 2  # of the runs of one page
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
