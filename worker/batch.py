@@ -27,6 +27,7 @@ class Batch:
         self.position = position
         self.rows: list[PageRow] = []
         self.moved = False
+        self.marked = False  # with what must be known before anything else is asked for: a report's id
         self.ended: OpenWalk | None = None  # the walk whose last page is here; it is complete if nothing was skipped
         self.bytes = 0  # of bodies
         self._stream = stream
@@ -38,7 +39,7 @@ class Batch:
     @property
     def is_due(self) -> bool:
         """Whether it should be committed before another page is fetched."""
-        at_once = self.ended is not None or (self.moved and not self.rows)
+        at_once = self.marked or self.ended is not None or (self.moved and not self.rows)
         return at_once or self.bytes >= BATCH_BYTES or len(self.rows) >= BATCH_PAGES
 
     def move(self, position: Position) -> None:
@@ -52,6 +53,7 @@ class Batch:
         """
         if isinstance(step, Mark):
             self.move(msgspec.structs.replace(self.position, cursor=dict(step.cursor)))
+            self.marked = True
             if step.last:
                 self._end(self.position.walk)
             return step.last

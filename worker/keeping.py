@@ -181,7 +181,7 @@ class Keeping:
     async def commit(self, hand_over: Callable[[], Hold]) -> None:
         """Begin to write the batch and the position down, together, and what was refused beside it.
 
-        It is written while the next pages come, unless what comes relies on it. `hand_over` gives what its bodies took
+        It is written while the next pages come, unless a mark is in it. `hand_over` gives what its bodies took
         of the byte budget, which is given back when it is written. Raises what the batch before failed with.
         """
         await self._written()
@@ -192,7 +192,7 @@ class Keeping:
         self._batch = Batch(self.stream, batch.position)
         self._writing = asyncio.create_task(self._write(batch, tuple(self._tally.refused)))
         self._writing.add_done_callback(lambda _: held.release())
-        if not batch.rows:  # what a mark remembers must be known before anything is asked for by it
+        if batch.marked:
             await self._written()
 
     async def finish(self, hand_over: Callable[[], Hold]) -> None:

@@ -14,7 +14,6 @@ from tests.oracle import assert_honest, assert_whole
 from tests.stage import Account, Stage
 from worker import batch
 from worker.jobs import collect_slice
-from worker.keeping import Keeping
 from worker.resources import Resources
 
 PRICES = STREAMS["wildberries"]["prices"]
@@ -27,17 +26,14 @@ async def prices(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Account:
     return await stage.add_account(await stage.add_organization("Sunrise"), "wildberries")
 
 
-def telling(before: Callable[[int], Awaitable[None]], *, mark: Callable[[], None] | None = None) -> Stream:
-    """The stream of prices, which tells before it asks for a page; after a mark, if that is to be told."""
+def telling(before: Callable[[int], Awaitable[None]]) -> Stream:
+    """The stream of prices, which tells before it asks for a page."""
 
     async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
         async def asking(request: Request) -> Answer:
             await before(-(-int(request.query["offset"]) // 7))  # pages of seven, of which the last may be short
             return await fetch(request)
 
-        if mark is not None:
-            yield Mark({"offset": 0})
-            mark()
         async with aclosing(PRICES.pages(asking, walk)) as steps:
             async for step in steps:
                 yield step
@@ -78,39 +74,43 @@ class Barrier:
 
 async def test_a_page_is_fetched_while_the_one_before_is_written_and_no_further(stage: Stage, prices: Account) -> None:
     barrier, stored = Barrier(stage), list[int]()
+    barrier.may_open.clear()
 
     async def before(page: int) -> None:
         stored.append(await stage.value(STORED))
         if page == 0:
             await barrier.put_up()
+        elif page == 1:
+            barrier.may_open.set()
 
     async with working(stage, telling(before)) as resources, asyncio.timeout(30):
         await collect_slice(resources, prices.key("prices"), stopping=lambda: False)
     assert barrier.opened
     assert len(stored) > 3
-    assert stored[1] == 0, "it waited until the first page was written"
     assert all(page - 1 <= count <= page for page, count in enumerate(stored)), stored
     await assert_whole(stage, prices, ["prices"])
     await assert_honest(stage)
 
 
-async def test_a_mark_is_written_before_anything_else_is_asked(stage: Stage, prices: Account) -> None:
+@pytest.mark.parametrize("behind_a_page", [False, True], ids=["alone", "behind a page"])
+async def test_a_mark_is_written_before_anything_else_is_asked(
+    stage: Stage, prices: Account, monkeypatch: pytest.MonkeyPatch, behind_a_page: bool
+) -> None:
+    monkeypatch.setattr(batch, "BATCH_PAGES", 100)  # a page alone would not be written yet
     barrier, opened = Barrier(stage), list[bool]()
 
-    async def before(_: int) -> None:
-        pass
+    async def pages(fetch: Fetch, walk: Walk) -> AsyncGenerator[Step, None]:
+        async with aclosing(PRICES.pages(fetch, walk)) as steps:
+            await barrier.put_up()
+            if behind_a_page:
+                yield await anext(steps)
+            yield Mark({"offset": 7 * behind_a_page})
+            opened.append(barrier.opened)
+            async for step in steps:
+                yield step
 
-    stream = telling(before, mark=lambda: opened.append(barrier.opened))
-    opening = Keeping.open
-
-    async def open_behind_barrier(keeping: Keeping, window: None) -> None:
-        await opening(keeping, window)
-        await barrier.put_up()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Keeping, "open", open_behind_barrier)
-        async with working(stage, stream) as resources, asyncio.timeout(30):
-            await collect_slice(resources, prices.key("prices"), stopping=lambda: False)
+    async with working(stage, dataclasses.replace(PRICES, pages=pages)) as resources, asyncio.timeout(30):
+        await collect_slice(resources, prices.key("prices"), stopping=lambda: False)
     assert opened == [True]
     await assert_whole(stage, prices, ["prices"])
 
