@@ -27,7 +27,7 @@ check: $(READY)  ## style, types and import contracts
 soak: $(READY)  ## the storm of tests/chaos with a thousand blows, about half an hour; ARGS=--seed=2 is another one
 	@$(BIN)/python -m pytest tests/chaos --blows 1000 $(ARGS)
 
-bench: $(READY)  ## every benchmark, about twenty-five minutes; ARGS='write_path --json new.json' chooses
+bench: $(READY)  ## every benchmark, about forty minutes; ARGS='write_path --json new.json' chooses
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r requirements/bench.txt
 	@$(BIN)/python -m benchmarks $(ARGS)
 
