@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from benchmarks.ground import Ground
+from benchmarks.keeping import keep_pages
 from benchmarks.own_marketplace import GOODS, HOST, SHOP, STREAMS, installed
 from benchmarks.server import Site
 from collectors.registry import by_name
@@ -26,11 +27,10 @@ from worker.client import Client
 from worker.collect import collect
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
 from worker.db.tenancy import OrganizationId, tenant_driver
-from worker.http.body import ByteBudget
 from worker.http.fetch import AccountFetch
 from worker.http.proxies import Proxy
 from worker.jobs import collect_slice
-from worker.keeping import Keeping, Tally
+from worker.keeping import Tally
 from worker.main import open_resources
 from worker.resources import Resources
 from worker.settings import load
@@ -128,7 +128,10 @@ class Collector:
     async def keep(self, leases: Sequence[Lease], pages: Sequence[Sequence[Page]]) -> None:
         """Do what runs do with their pages, all at the same time."""
         await asyncio.gather(
-            *(_keep(self.resources, lease, of_seller) for lease, of_seller in zip(leases, pages, strict=True))
+            *(
+                keep_pages(self.resources, lease, GOODS, of_seller)
+                for lease, of_seller in zip(leases, pages, strict=True)
+            )
         )
 
     async def clean(self) -> None:
@@ -178,18 +181,6 @@ async def _walk(fetch: AccountFetch) -> list[Page]:
         pages.append(step)
         fetch.release()
     return pages
-
-
-async def _keep(resources: Resources, lease: Lease, pages: Sequence[Page]) -> None:
-    keeping = Keeping(resources, lease, GOODS, Tally(without_keys=lambda answer: answer))
-    hold = ByteBudget().hold
-    await keeping.open(None)
-    for page in pages:
-        await asyncio.sleep(0)  # it comes over the network: meanwhile others go on
-        keeping.add(page)
-        if keeping.is_due:
-            await keeping.commit(hold)
-    await keeping.finish(hold)
 
 
 @asynccontextmanager

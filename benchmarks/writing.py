@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,14 +19,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from benchmarks.ground import Ground
+from benchmarks.keeping import keep_pages
 from benchmarks.pages import STREAM
 from collectors.stream import Page
 from worker.batch import BATCH_BYTES, BATCH_PAGES
 from worker.db.models import Payload
 from worker.db.progress import AccountId, Lease, SliceKey, take_lease
 from worker.db.tenancy import OrganizationId, tenant_driver, tenant_transaction
-from worker.http.body import ByteBudget
-from worker.keeping import Keeping, Tally
 from worker.resources import Resources
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -129,15 +127,7 @@ class Bench:
 
     async def keep(self, lease: Lease, of: Sequence[Page], *, each: bool = False) -> None:
         """Do what a run does with the pages that it fetched; `each` of them in a transaction of its own."""
-        keeping = Keeping(self.resources, lease, STREAM, Tally(without_keys=lambda answer: answer))
-        hold = ByteBudget().hold
-        await keeping.open(None)
-        for page in of:
-            await asyncio.sleep(0)  # it comes over the network: meanwhile others go on
-            keeping.add(page)
-            if each or keeping.is_due:
-                await keeping.commit(hold)
-        await keeping.finish(hold)
+        await keep_pages(self.resources, lease, STREAM, of, each=each)
 
     async def copy(self, table: str, rows: Sequence[Row]) -> None:
         """COPY BINARY by the table's owner, whom row-level security does not concern."""

@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGE_BLOCK = 2 << 20  # bytes: most pages are smaller, and so are the driver's copies of them
@@ -23,23 +23,21 @@ async def memory_given_back(*, every: float = 1.0) -> AsyncIterator[None]:
     ones anew each time, on the other hand, costs a third of our processor time: for a page of 1 MB, of which the driver
     makes two or three copies, 700 to 1,000 page faults of 2.5 us (November 2026).
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc_trim"):  # another C library
-        yield
-        return
-    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
-
-    async def give_back() -> None:
-        while True:
-            await asyncio.sleep(every)
-            libc.malloc_trim(0)  # some ms at most
-
-    giving = asyncio.create_task(give_back())
+    giving = asyncio.create_task(_give_back(every))
     try:
         yield
     finally:
         giving.cancel()
+
+
+async def _give_back(every: float) -> None:
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+        while True:
+            await asyncio.sleep(every)
+            libc.malloc_trim(0)  # some ms at most
 
 
 def look_for_garbage_less_often() -> None:

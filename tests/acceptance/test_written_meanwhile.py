@@ -66,7 +66,7 @@ class Barrier:
         async with self._stage.database.connect("postgres") as owner, owner.transaction():
             await owner.execute("SELECT FROM collect.stream_state FOR UPDATE")
             self._up.set()
-            while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - no event of ours
                 await asyncio.sleep(0.01)
             await self.may_open.wait()
             self.opened = True
