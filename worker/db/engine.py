@@ -10,9 +10,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine  # noqa: TID251 - this is that place
 
+from worker.db.driver import as_from_sqlalchemy
+
 Sessions = async_sessionmaker[AsyncSession]
 
 MAX_OVERFLOW = 5  # connections beyond the pool's size, for a moment
+_LARGE_BLOCK = "SELECT octet_length(repeat(version(), 80000))"  # 8 MB; a constant would be folded, and copied
 RESTED = 1.0  # seconds after which a connection is asked whether it still lives: three round trips
 
 
@@ -68,6 +71,7 @@ def make_engine(
     )
     event.listen(engine.sync_engine, "connect", _send_json_as_it_is)
     if not null_pool:
+        event.listen(engine.sync_engine, "connect", _let_its_backend_keep_memory)
         _ask_after_rest(engine)
     return engine
 
@@ -88,6 +92,16 @@ def _send_json_as_it_is(connection: Any, _: object) -> None:
             decoder=bytes.decode,
         )
     )
+
+
+def _let_its_backend_keep_memory(connection: Any, _: object) -> None:
+    """Have the backend free one large block: from then on its glibc keeps what smaller ones are made of, up to 16 MB.
+
+    For a page of 1 MB a backend takes 5 MB, and by itself gives them back after each page: 450 page faults, a quarter
+    of its processor time (November 2026). That is one statement of 6 ms; another C library does not mind it.
+    """
+    with as_from_sqlalchemy():
+        connection.run_async(lambda driver: driver.execute(_LARGE_BLOCK))
 
 
 def _ask_after_rest(engine: AsyncEngine) -> None:
