@@ -6,7 +6,8 @@ we recommend and every distribution has. What arrived is counted and added up. T
 when the requests are written down and enqueued; the clock stops when it has done them.
 
 The others get fewer pages, so rates are compared: of everything but start-up, which is what a run of one page of each
-seller takes. Figures "with start-up" are of as many pages as the collector gets, at the rate that was measured.
+seller takes, beside each long one and in the median of all rounds. Figures "with start-up" are of as many pages as the
+collector gets, at the rate that was measured.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from worker.memory import look_for_garbage_less_often, memory_given_back
 
 ROUNDS = 5
 PAGES = 120  # of each seller, for the collector and its halves
-PEERS_PAGES = 10  # of each seller, for the others
-_START_ROUNDS = 2  # of the runs of one page
+PEERS_PAGES = 20  # of each seller, for the others
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
+_ONE_PAGE = ", one page"  # of each seller: what start-up takes
 _AS_FAST_AS_PEERS = 10.0
 _AS_FAST_AS_HALVES = 0.7
 _PEERS_DATABASE = "peers"
@@ -68,10 +69,14 @@ class Bench:
         """Return who takes part. Packing hardly matters to them, so those that keep pages are measured once."""
         return peers.PEERS if self.packed else [peer for peer in peers.PEERS if not peer.raw]
 
-    def all(self, *, pages: int, peers_pages: int) -> list[Contestant[Any]]:
-        return [self._ours(pages), *(self._peer(peer, peers_pages) for peer in self.others)]
+    def all(self) -> list[Contestant[Any]]:
+        """Return each with its pages, and beside it with one."""
+        field = [self._ours(OURS, PAGES), self._ours(OURS + _ONE_PAGE, 1)]
+        for peer in self.others:
+            field += [self._peer(peer.name, peer, PEERS_PAGES), self._peer(peer.name + _ONE_PAGE, peer, 1)]
+        return field + self._halves(PAGES)
 
-    def halves(self, pages: int) -> list[Contestant[Any]]:
+    def _halves(self, pages: int) -> list[Contestant[Any]]:
         """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
         url = self.site.url(packed=self.packed, pages=pages)
 
@@ -95,19 +100,19 @@ class Bench:
 
         return [Contestant(FETCH, nothing, fetch, unchecked), Contestant(WRITE, prepare_write, write, check)]
 
-    def _ours(self, pages: int) -> Contestant[Any]:
+    def _ours(self, name: str, pages: int) -> Contestant[Any]:
         url = self.site.url(packed=self.packed, pages=pages)
 
         async def work(_: object) -> None:
-            await self._timed(OURS, pages, self.ours.work(url))
+            await self._timed(name, pages, self.ours.work(url))
 
         async def check(_: object) -> None:
             await self.ours.dismiss()
             self._expect(await self.ours.found(), pages)
 
-        return Contestant(OURS, self.ours.ask, work, check)
+        return Contestant(name, self.ours.ask, work, check)
 
-    def _peer(self, peer: peers.Peer, pages: int) -> Contestant[Any]:
+    def _peer(self, name: str, peer: peers.Peer, pages: int) -> Contestant[Any]:
         url = self.site.url(packed=self.packed, pages=pages, tls=False)
 
         async def prepare() -> peers.Task:
@@ -120,7 +125,7 @@ class Bench:
 
         async def work(task: object) -> None:
             assert isinstance(task, peers.Task)
-            await self._timed(peer.name, pages, peer.run(task))
+            await self._timed(name, pages, peer.run(task))
 
         async def check(task: object) -> None:
             assert isinstance(task, peers.Task)
@@ -132,7 +137,7 @@ class Bench:
             await admin.close()
             self._expect((found[0], int(found[1])), pages)
 
-        return Contestant(peer.name, prepare, work, check)
+        return Contestant(name, prepare, work, check)
 
     def _expect(self, found: tuple[int, int], pages: int) -> None:
         expected = pages * SELLERS * RECORDS, self.site.amount(pages)
@@ -144,13 +149,17 @@ class Rates:
     """Records a second without start-up, of each contestant in each round."""
 
     outcome: Outcome
-    start: dict[str, float]  # seconds of a run of one page
 
     def of(self, name: str) -> list[float]:
-        start = self.start.get(name.removesuffix(AGAIN))
-        if start is None:  # a half, which has none
+        if name in (FETCH, WRITE):
             return [PAGES * SELLERS * RECORDS / took for took in self.outcome.seconds[name]]
-        return [(self._pages(name) - 1) * SELLERS * RECORDS / (took - start) for took in self.outcome.seconds[name]]
+        pages = PAGES if name.startswith(OURS) else PEERS_PAGES
+        start = statistics.median(self.start(name.removesuffix(AGAIN)))
+        return [(pages - 1) * SELLERS * RECORDS / (took - start) for took in self.outcome.seconds[name]]
+
+    def start(self, name: str) -> Sequence[float]:
+        """Return the seconds of its runs of one page."""
+        return self.outcome.seconds[name + _ONE_PAGE]
 
     def ratio(self, name: str) -> list[float]:
         """Return how many times as fast as this one the collector was."""
@@ -159,13 +168,10 @@ class Rates:
     def ratio_with_start(self, name: str) -> list[float]:
         """Return the same of all the pages that the collector got, start-up included."""
         rest = (PAGES - 1) * SELLERS * RECORDS
+        start = statistics.median(self.start(name))
         return [
-            (self.start[name] + rest / other) / own
-            for own, other in zip(self.outcome.seconds[OURS], self.of(name), strict=True)
+            (start + rest / other) / own for own, other in zip(self.outcome.seconds[OURS], self.of(name), strict=True)
         ]
-
-    def _pages(self, name: str) -> int:
-        return PAGES if name.startswith(OURS) else PEERS_PAGES
 
 
 def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Figure]:
@@ -179,6 +185,8 @@ def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Fig
         with_start = rates.ratio_with_start(peer.name)
         yield Figure(name=f"{of}: as fast as {peer.name}, with start-up", unit="×", rounds=with_start)
         yield Figure(name=f"{of}: {peer.name}", unit="records/s", rounds=rates.of(peer.name))
+    for name in (OURS, *(peer.name for peer in beside)):
+        yield Figure(name=f"{of}: start-up and one page of {name}", unit="s", rounds=rates.start(name))
     halves = zip(ours, rates.of(FETCH), rates.of(WRITE), strict=True)
     yield Figure(
         name=f"{of}: as fast as the slower half alone",
@@ -199,15 +207,8 @@ async def measure(ground: Ground, site: Site, server: str, *, rounds: int) -> li
             "gzip": Bench(site, ours, database, packed=True),
             "as it is": Bench(site, ours, database, packed=False),
         }
-        started = await contest(benches["gzip"].all(pages=1, peers_pages=1), rounds=_START_ROUNDS)
-        start = {name: statistics.median(took) for name, took in started.seconds.items() if not name.endswith(AGAIN)}
-        found += [
-            Figure(name=f"{server}, start-up and one page: {name}", unit="s", rounds=started.seconds[name])
-            for name in start
-        ]
         for of, bench in benches.items():
-            contestants = [*bench.all(pages=PAGES, peers_pages=PEERS_PAGES), *bench.halves(PAGES)]
-            rates = Rates(await contest(contestants, rounds=rounds), start)
+            rates = Rates(await contest(bench.all(), rounds=rounds))
             found += figures(rates, f"{server}, {of}", bench.others)
     return found
 
