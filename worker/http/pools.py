@@ -19,6 +19,7 @@ import certifi
 import httpx
 from socksio import SOCKSError
 
+from worker.http.draining import DrainingBackend
 from worker.http.proxies import Proxy
 
 # httpx 0.28's pool costs O(connections²) per request, so it is kept small; a proxy has few accounts.
@@ -120,7 +121,7 @@ class Pools:
         connections = _DIRECT_CONNECTIONS if proxy is None else _CONNECTIONS
 
         def transport() -> httpx.AsyncHTTPTransport:
-            return httpx.AsyncHTTPTransport(
+            transport = httpx.AsyncHTTPTransport(
                 verify=self._context,
                 trust_env=False,
                 http2=False,
@@ -131,6 +132,9 @@ class Pools:
                 ),
                 proxy=None if proxy is None else self._through(proxy),
             )
+            pool = transport._pool  # noqa: SLF001 - httpx 0.28 has no other way to give it a backend
+            pool._network_backend = DrainingBackend(pool._network_backend)  # noqa: SLF001
+            return transport
 
         return _Kept(_Guarded(transport))
 
