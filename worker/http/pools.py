@@ -223,7 +223,7 @@ async def _close_quietly(transport: httpx.AsyncHTTPTransport) -> None:
 
 
 class _Counted(httpx.AsyncByteStream):
-    """A body that tells when it was closed, and when its connection should not be used again."""
+    """A body that tells when it was closed, and whether its transport may have lost a slot meanwhile."""
 
     def __init__(
         self, stream: httpx.AsyncByteStream, *, on_doubt: Callable[[], None], on_close: Callable[[], None]
@@ -245,19 +245,20 @@ class _Counted(httpx.AsyncByteStream):
         if self._closed:
             return
         self._closed = True
-        if _more_than_answered(self._stream):
-            self._on_doubt()
+        _give_up_if_more_came(self._stream)
         try:
             await self._stream.aclose()
         finally:
             self._on_close()
 
 
-def _more_than_answered(stream: httpx.AsyncByteStream) -> bool:
-    """Tell whether the connection holds bytes after the answer: httpx would take them for the next one's answer.
+def _give_up_if_more_came(stream: httpx.AsyncByteStream) -> None:
+    """Have the connection closed with this answer if it holds bytes behind it.
 
-    The next one may be another tenant's. Only h11's buffer knows, and there is no public way to it (httpcore 1.0.9).
+    httpx would take them for the answer of the next request, which may be another tenant's and may wait for this very
+    connection. Only h11's state knows, and there is no public way to it (httpcore 1.0.9).
     """
     connection = stream._httpcore_stream._stream._connection  # type: ignore[attr-defined]  # noqa: SLF001
     trailing, _ = connection._h11_state.trailing_data  # noqa: SLF001
-    return bool(trailing)
+    if trailing:
+        connection._h11_state.send_failed()  # noqa: SLF001 - httpcore keeps no connection in this state

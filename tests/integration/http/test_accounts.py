@@ -92,6 +92,16 @@ async def test_bytes_after_an_answer_are_not_the_answer_of_the_next_request(
     assert bodies == [b'{"mine":1}'] * 3
 
 
+async def test_bytes_after_an_answer_are_not_the_answer_of_a_request_that_waits_for_the_connection(
+    run: Run, fetcher: Fetcher, server_context: ssl.SSLContext
+) -> None:
+    """More ask at the same time than there are connections, and httpcore hands one on in the moment it is free."""
+    async with _speaking_twice(server_context) as port:
+        doubled = replace(fetcher, hosts={HOST: f"https://localhost:{port}"})
+        answers = await asyncio.gather(*(run(through=doubled, account=str(n))(asked()) for n in range(60)))
+    assert [answer.body for answer in answers] == [b'{"mine":1}'] * 60
+
+
 @asynccontextmanager
 async def _speaking_twice(context: ssl.SSLContext) -> AsyncIterator[int]:
     def answer(body: bytes) -> bytes:
