@@ -6,8 +6,8 @@ we recommend and every distribution has. What arrived is counted and added up. T
 when the requests are written down and enqueued; the clock stops when it has done them.
 
 The others get fewer pages, so rates are compared: of everything but start-up, which is what a run of one page of each
-seller takes, beside each long one and in the median of all rounds. Figures "with start-up" are of as many pages as the
-collector gets, at the rate that was measured.
+seller takes, in the median of the same rounds. Figures "with start-up" are of as many pages as the collector gets, at
+the rate that was measured.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Bench:
         return peers.PEERS if self.packed else [peer for peer in peers.PEERS if not peer.raw]
 
     def all(self) -> list[Contestant[Any]]:
-        """Return each with its pages, and beside it with one."""
-        field = [self._ours(OURS, PAGES), self._ours(OURS + _ONE_PAGE, 1)]
+        """Return each with its pages, and with one."""
+        field = [self._ours(OURS, PAGES)]
         for peer in self.others:
             field += [self._peer(peer.name, peer, PEERS_PAGES), self._peer(peer.name + _ONE_PAGE, peer, 1)]
-        return field + self._halves(PAGES)
+        return [*field, self._ours(OURS + _ONE_PAGE, 1), *self._halves(PAGES)]
 
     def _halves(self, pages: int) -> list[Contestant[Any]]:
         """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
