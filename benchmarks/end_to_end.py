@@ -154,12 +154,15 @@ class Rates:
         if name in (FETCH, WRITE):
             return [PAGES * SELLERS * RECORDS / took for took in self.outcome.seconds[name]]
         pages = PAGES if name.startswith(OURS) else PEERS_PAGES
-        start = statistics.median(self.start(name.removesuffix(AGAIN)))
+        start = self._start(name.removesuffix(AGAIN))
         return [(pages - 1) * SELLERS * RECORDS / (took - start) for took in self.outcome.seconds[name]]
 
-    def start(self, name: str) -> Sequence[float]:
+    def starts(self, name: str) -> Sequence[float]:
         """Return the seconds of its runs of one page."""
         return self.outcome.seconds[name + _ONE_PAGE]
+
+    def _start(self, name: str) -> float:
+        return statistics.median(self.starts(name))
 
     def ratio(self, name: str) -> list[float]:
         """Return how many times as fast as this one the collector was."""
@@ -168,9 +171,9 @@ class Rates:
     def ratio_with_start(self, name: str) -> list[float]:
         """Return the same of all the pages that the collector got, start-up included."""
         rest = (PAGES - 1) * SELLERS * RECORDS
-        start = statistics.median(self.start(name))
         return [
-            (start + rest / other) / own for own, other in zip(self.outcome.seconds[OURS], self.of(name), strict=True)
+            (self._start(name) + rest / other) / own
+            for own, other in zip(self.outcome.seconds[OURS], self.of(name), strict=True)
         ]
 
 
@@ -186,7 +189,7 @@ def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Fig
         yield Figure(name=f"{of}: as fast as {peer.name}, with start-up", unit="×", rounds=with_start)
         yield Figure(name=f"{of}: {peer.name}", unit="records/s", rounds=rates.of(peer.name))
     for name in (OURS, *(peer.name for peer in beside)):
-        yield Figure(name=f"{of}: start-up and one page of {name}", unit="s", rounds=rates.start(name))
+        yield Figure(name=f"{of}: start-up and one page of {name}", unit="s", rounds=rates.starts(name))
     halves = zip(ours, rates.of(FETCH), rates.of(WRITE), strict=True)
     yield Figure(
         name=f"{of}: as fast as the slower half alone",

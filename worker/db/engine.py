@@ -15,7 +15,6 @@ from worker.db.driver import as_from_sqlalchemy
 Sessions = async_sessionmaker[AsyncSession]
 
 MAX_OVERFLOW = 5  # connections beyond the pool's size, for a moment
-_LARGE_BLOCK = "SELECT octet_length(repeat(version(), 80000))"  # 8 MB; a constant would be folded, and copied
 RESTED = 1.0  # seconds after which a connection is asked whether it still lives: three round trips
 
 
@@ -95,6 +94,9 @@ def _send_json_as_it_is(connection: Any, _: object) -> None:
     )
 
 
+_MAKE_8_MB = "SELECT octet_length(repeat(version(), 80000))"  # of a constant it would be folded, and copied
+
+
 def _let_its_backend_keep_memory(connection: Any, _: object) -> None:
     """Have the backend free one large block: from then on its glibc keeps up to 16 MB of what smaller ones are made of.
 
@@ -102,7 +104,7 @@ def _let_its_backend_keep_memory(connection: Any, _: object) -> None:
     of its processor time (November 2026). It is one statement of 6 ms; another C library is not changed by it.
     """
     with as_from_sqlalchemy():
-        connection.run_async(lambda driver: driver.execute(_LARGE_BLOCK))
+        connection.run_async(lambda driver: driver.execute(_MAKE_8_MB))
 
 
 def _ask_after_rest(engine: AsyncEngine) -> None:

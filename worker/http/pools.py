@@ -133,7 +133,7 @@ class Pools:
                 proxy=None if proxy is None else self._through(proxy),
             )
             pool = transport._pool  # noqa: SLF001 - httpx 0.28 has no other way to give it a backend
-            pool._network_backend = DrainingBackend(pool._network_backend)  # noqa: SLF001
+            pool._network_backend = DrainingBackend(pool._network_backend)  # noqa: SLF001 - as above
             return transport
 
         return _Kept(_Guarded(transport))
