@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ DECODED_CAP = 64 * 2**20  # PostgreSQL takes 1 GB in a field, but copies it seve
 FILE_CAP = 2**30  # of a report's file, wired and decoded; PostgreSQL cannot put more together in a field
 ERROR_CAP = 64 * 2**10  # enough to read the reason and to judge it
 _BOMB = 200  # times its size on the wire: JSON packs 10 to 30 times, deflate can 1,030 times
+_SMALL = 4096  # bytes: pieces of no more than this are put together at once
 BUDGET = 48 * 2**20  # six pages of 8 MB, or all usual ones of 50 jobs; a worker takes 230 MB besides
 
 
@@ -233,14 +233,15 @@ class _Growing:
         self.size = 0
         self._hold = hold
         self._held = 0
-        self._memory = io.BytesIO()  # not a list of pieces, which may be a byte each
+        self._pieces: list[bytes] = []
+        self._in_memory = 0
         self._beginning = b""
         self._tail = b""
         self._spool: Spool | None = None
 
     @property
     def beginning(self) -> bytes:
-        return self._beginning or self._memory.getvalue()[:ERROR_CAP]
+        return self._beginning or b"".join(self._pieces)[:ERROR_CAP]
 
     @property
     def ending(self) -> bytes:
@@ -250,16 +251,20 @@ class _Growing:
     async def add(self, piece: bytes) -> None:
         if self._spool is None:
             await self._grow(len(piece))
-        self._memory.write(piece)
+        if self._pieces and len(self._pieces[-1]) + len(piece) <= _SMALL:
+            self._pieces[-1] += piece  # they may be a byte each
+        else:
+            self._pieces.append(piece)
+        self._in_memory += len(piece)
         self._tail = (self._tail + piece[-64:])[-64:]
         self.size += len(piece)
-        if self._memory.tell() >= PART:
+        if self._in_memory >= PART:
             await self._spill()
 
     async def finished(self, answer: Answer) -> Answer:
         """Return the answer with the body; or with its file, if a page's cap is too small for it."""
         if self._spool is None:
-            return replace(answer, body=self._memory.getvalue())
+            return replace(answer, body=self._put_together())
         await self._spill()
         if self.size > DECODED_CAP:
             return replace(answer, body=self._beginning, spool=self._spool)
@@ -281,8 +286,12 @@ class _Growing:
         if self._spool is None:
             self._beginning = self.beginning
             self._spool = self._hold.spool()
-        block, self._memory = self._memory.getvalue(), io.BytesIO()
-        await self._spool.write(block)
+        await self._spool.write(self._put_together())
+
+    def _put_together(self) -> bytes:
+        block = b"".join(self._pieces)
+        self._pieces, self._in_memory = [], 0
+        return block
 
 
 def _named(answer: Answer) -> str:

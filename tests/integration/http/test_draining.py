@@ -134,6 +134,41 @@ async def test_without_tls_a_read_takes_what_it_took_before() -> None:
         await stream.aclose()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_an_idle_connection_is_readable_once_something_has_come(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext, *, tls: bool
+) -> None:
+    go_on, sent, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(RECORD)
+        await go_on.wait()
+        writer.write(RECORD)
+        await writer.drain()
+        sent.set()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    context = server_context if tls else None
+    async with await asyncio.start_server(answer, "127.0.0.1", ssl=context) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        stream = await DrainingBackend(httpcore.AnyIOBackend()).connect_tcp("127.0.0.1", port)
+        if tls:
+            stream = await stream.start_tls(client_context, server_hostname="localhost")
+        assert await stream.read(ENOUGH) == RECORD
+        assert not stream.get_extra_info("is_readable")
+        go_on.set()
+        await sent.wait()
+        assert stream.get_extra_info("is_readable")
+        assert await stream.read(ENOUGH) == RECORD
+        assert not stream.get_extra_info("is_readable")
+        await stream.aclose()
+        await ended.wait()
+        assert stream.get_extra_info("is_readable"), "it is closed, and serves nobody any more"
+
+
 @pytest.mark.parametrize("through_proxy", [False, True])
 async def test_a_body_is_read_by_more_than_a_record_at_a_time(
     api: Api, tunnels: StartTunnel, client_context: ssl.SSLContext, *, through_proxy: bool
