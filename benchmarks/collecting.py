@@ -71,12 +71,12 @@ class Collector:
         for account in self.accounts:
             await client.request(self.organization, account, GOODS.name, asked_by="benchmark")
 
-    async def work(self, url: str) -> None:
+    async def work(self, url: str, *, processes: int) -> None:
         """Start a worker that finds the shop there, and return when it has done what was asked."""
         log = self.site.home / "worker.log"
         hosts = {"COLLECTOR_HOSTS": msgspec.json.encode({HOST: url}).decode()}
         with log.open("wb") as file:
-            command = [sys.executable, "-m", "worker.cli", "worker"]
+            command = [sys.executable, "-m", "worker.cli", "worker", "--processes", str(processes)]
             self.workers.append(subprocess.Popen(command, env=self.environment | hosts, stdout=file, stderr=file))  # noqa: ASYNC220
         until = time.monotonic() + _DONE_WITHIN
         while await self.admin.fetchval(_UNDONE):

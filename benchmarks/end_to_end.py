@@ -3,7 +3,8 @@
 `python -m benchmarks.end_to_end [--json] [--rounds N] [--server pglz|lz4]`. All read the same pages of the same server,
 packed and not, and write to the same PostgreSQL: the embedded one, which has pglz only, and one with lz4, which is what
 we recommend and every distribution has. What arrived is counted and added up. The collector is a worker that is started
-when the requests are written down and enqueued; the clock stops when it has done them.
+when the requests are written down and enqueued; the clock stops when it has done them. It has two processes, one for
+each core, as docs/operate.md says and as the others have them; beside its halves, which are in one process, it has one.
 
 The others get fewer pages, so rates are compared: of everything but start-up, which is what a run of one page of each
 seller takes, in the median of the same rounds. Figures "with start-up" are of as many pages as the collector gets, at
@@ -38,9 +39,10 @@ from benchmarks.server import RECORDS, SELLERS, Site, serving
 from worker.memory import look_for_garbage_less_often, memory_given_back
 
 ROUNDS = 5
-PAGES = 120  # of each seller, for the collector and its halves
-PEERS_PAGES = 20  # of each seller, for the others
+PAGES = 60  # of each seller, for the collector and its halves
+PEERS_PAGES = 7  # of each seller, for the others
 OURS, FETCH, WRITE = "collector", "fetch only", "write only"
+ALONE = f"{OURS}, one process"
 _ONE_PAGE = ", one page"  # of each seller: what start-up takes
 _AS_FAST_AS_PEERS = 10.0
 _AS_FAST_AS_HALVES = 0.7
@@ -71,10 +73,11 @@ class Bench:
 
     def all(self) -> list[Contestant[Any]]:
         """Return each with its pages, and with one."""
-        field = [self._ours(OURS, PAGES)]
+        field = [self._ours(OURS, PAGES, processes=2)]
         for peer in self.others:
             field += [self._peer(peer.name, peer, PEERS_PAGES), self._peer(peer.name + _ONE_PAGE, peer, 1)]
-        return [*field, self._ours(OURS + _ONE_PAGE, 1), *self._halves(PAGES)]
+        field += [self._ours(OURS + _ONE_PAGE, 1, processes=2), self._ours(ALONE + _ONE_PAGE, 1, processes=1)]
+        return [*field, *self._halves(PAGES), self._ours(ALONE, PAGES, processes=1)]
 
     def _halves(self, pages: int) -> list[Contestant[Any]]:
         """Return the collector's halves, each alone: the whole can hardly be faster than the slower of them."""
@@ -100,11 +103,11 @@ class Bench:
 
         return [Contestant(FETCH, nothing, fetch, unchecked), Contestant(WRITE, prepare_write, write, check)]
 
-    def _ours(self, name: str, pages: int) -> Contestant[Any]:
+    def _ours(self, name: str, pages: int, *, processes: int) -> Contestant[Any]:
         url = self.site.url(packed=self.packed, pages=pages)
 
         async def work(_: object) -> None:
-            await self._timed(name, pages, self.ours.work(url))
+            await self._timed(name, pages, self.ours.work(url, processes=processes))
 
         async def check(_: object) -> None:
             await self.ours.dismiss()
@@ -188,11 +191,12 @@ def figures(rates: Rates, of: str, beside: Sequence[peers.Peer]) -> Iterator[Fig
         with_start = rates.ratio_with_start(peer.name)
         yield Figure(name=f"{of}: as fast as {peer.name}, with start-up", unit="×", rounds=with_start)
         yield Figure(name=f"{of}: {peer.name}", unit="records/s", rounds=rates.of(peer.name))
-    for name in (OURS, *(peer.name for peer in beside)):
+    for name in (OURS, ALONE, *(peer.name for peer in beside)):
         yield Figure(name=f"{of}: start-up and one page of {name}", unit="s", rounds=rates.starts(name))
-    halves = zip(ours, rates.of(FETCH), rates.of(WRITE), strict=True)
+    yield Figure(name=f"{of}: {ALONE}", unit="records/s", rounds=rates.of(ALONE))
+    halves = zip(rates.of(ALONE), rates.of(FETCH), rates.of(WRITE), strict=True)
     yield Figure(
-        name=f"{of}: as fast as the slower half alone",
+        name=f"{of}: {ALONE}, as fast as the slower half alone",
         unit="×",
         rounds=[own / min(fetch, write) for own, fetch, write in halves],
         at_least=_AS_FAST_AS_HALVES,

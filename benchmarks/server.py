@@ -28,7 +28,7 @@ from sandbox.authority import Authority, authority
 from worker.embedded_process import free_port
 
 RECORDS = 1_000  # in a page
-SELLERS = 4
+SELLERS = 12
 _GZIP_LEVEL = 6  # what servers use by default
 _WORDS = (
     "Платье",
