@@ -264,7 +264,7 @@ class _Growing:
     async def finished(self, answer: Answer) -> Answer:
         """Return the answer with the body; or with its file, if a page's cap is too small for it."""
         if self._spool is None:
-            return replace(answer, body=self._put_together())
+            return replace(answer, body=b"".join(self._pieces))
         await self._spill()
         if self.size > DECODED_CAP:
             return replace(answer, body=self._beginning, spool=self._spool)
@@ -286,12 +286,8 @@ class _Growing:
         if self._spool is None:
             self._beginning = self.beginning
             self._spool = self._hold.spool()
-        await self._spool.write(self._put_together())
-
-    def _put_together(self) -> bytes:
-        block = b"".join(self._pieces)
-        self._pieces, self._in_memory = [], 0
-        return block
+        pieces, self._pieces, self._in_memory = self._pieces, [], 0
+        await self._spool.write(pieces)
 
 
 def _named(answer: Answer) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -30,11 +30,11 @@ class Spool:
     def sha256(self) -> bytes:
         return self._hash.digest()
 
-    async def write(self, piece: bytes) -> None:
-        """Add to the end."""
+    async def write(self, pieces: Sequence[bytes]) -> None:
+        """Add them to the end."""
         with _on_disk():
-            await asyncio.to_thread(self._write, piece)
-        self.size += len(piece)
+            await asyncio.to_thread(self._write, pieces)
+        self.size += sum(map(len, pieces))
 
     async def whole(self) -> bytes:
         return await self._read(0, self.size)
@@ -49,10 +49,11 @@ class Spool:
         with contextlib.suppress(OSError):  # what a full disk did not take is tried once more here
             self._file.close()
 
-    def _write(self, piece: bytes) -> None:
-        self._file.write(piece)
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        self._file.writelines(pieces)
         self._file.flush()
-        self._hash.update(piece)
+        for piece in pieces:
+            self._hash.update(piece)
 
     async def _read(self, start: int, size: int) -> bytes:
         with _on_disk():

@@ -81,7 +81,7 @@ class CutOff(Spool):
 @pytest.fixture
 async def spool() -> AsyncGenerator[Spool, None]:
     spool = Spool()
-    await spool.write(FILE)
+    await spool.write([FILE])
     yield spool
     spool.close()
 
@@ -148,7 +148,7 @@ async def test_a_file_equal_to_the_earlier_walks_points_at_its_parts(bronze: Bro
 
 async def test_a_file_that_changed_is_stored_again(bronze: Bronze, spool: Spool) -> None:
     earlier = await bronze.store(page_of(spool))
-    await spool.write(b", and more")
+    await spool.write([b", and more"])
     await bronze.store(page_of(spool), earlier=earlier)
     ((_, file, _),) = await bronze.files()
     assert file == FILE + b", and more"
@@ -169,7 +169,7 @@ async def test_parts_of_another_size_are_pointed_at_as_they_are(
 
 async def test_a_failure_in_the_middle_leaves_nothing(bronze: Bronze) -> None:
     spool = CutOff()
-    await spool.write(FILE)
+    await spool.write([FILE])
     with pytest.raises(PutOff):
         await bronze.store(page_of(None, b"beside it"), page_of(spool))
     spool.close()

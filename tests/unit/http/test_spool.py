@@ -12,7 +12,7 @@ from worker.http.spool import PART, Spool
 
 async def test_it_can_be_closed_in_mid_write_and_twice(open_files: OpenFiles) -> None:
     spool = Spool()
-    writing = asyncio.create_task(spool.write(bytes(8 * PART)))
+    writing = asyncio.create_task(spool.write([bytes(8 * PART)]))
     while not spool._file.raw.tell():  # noqa: ASYNC110 - a thread writes, and tells nobody
         await asyncio.sleep(0)
     writing.cancel()
