@@ -36,6 +36,7 @@ async def run_processes(count: int, command: Command) -> None:
             place.stop()
 
     loop = asyncio.get_running_loop()
+    failure: BaseException | None = None
     for sent in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sent, stop)
     try:
@@ -43,10 +44,12 @@ async def run_processes(count: int, command: Command) -> None:
             for place in places:
                 group.create_task(place.keep())
     except* CannotGoOn as failures:
-        raise failures.exceptions[0] from None
+        failure = failures.exceptions[0]  # Python 3.11.2 would put what is raised here into a group
     finally:
         for sent in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(sent)
+    if failure is not None:
+        raise failure
 
 
 class _Place:
